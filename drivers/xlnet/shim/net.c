@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One-line wrappers of inline functions and macros of the network stack; see shim.h. */
+#include "shim.h"
+
+void *xlnet_netdev_priv(const struct net_device *dev)
+{
+	return netdev_priv(dev);
+}
+
+void xlnet_eth_hw_addr_set(struct net_device *dev, const u8 *addr)
+{
+	eth_hw_addr_set(dev, addr);
+}
+
+void xlnet_eth_hw_addr_random(struct net_device *dev)
+{
+	eth_hw_addr_random(dev);
+}
+
+struct net *xlnet_dev_net_rcu(const struct net_device *dev)
+{
+	return dev_net_rcu(dev);
+}
+
+bool xlnet_netif_running(const struct net_device *dev)
+{
+	return netif_running(dev);
+}
+
+void xlnet_dstats_tx_add(struct net_device *dev, unsigned int len)
+{
+	dev_dstats_tx_add(dev, len);
+}
+
+void xlnet_dstats_rx_add(struct net_device *dev, unsigned int len)
+{
+	dev_dstats_rx_add(dev, len);
+}
+
+void xlnet_dstats_tx_dropped(struct net_device *dev)
+{
+	dev_dstats_tx_dropped(dev);
+}
+
+void xlnet_dstats_rx_dropped(struct net_device *dev)
+{
+	dev_dstats_rx_dropped(dev);
+}
+
+struct kobject *xlnet_netdev_kobj(struct net_device *dev)
+{
+	return &dev->dev.kobj;
+}
+
+struct net_device *xlnet_kobj_netdev(struct kobject *kobj)
+{
+	return to_net_dev(kobj_to_dev(kobj));
+}
+
+void xlnet_set_devtype(struct net_device *dev, const struct device_type *type)
+{
+	SET_NETDEV_DEVTYPE(dev, type);
+}
+
+void xlnet_set_pcpu_stat_type(struct net_device *dev, enum netdev_stat_type type)
+{
+	dev->pcpu_stat_type = type;
+}
+
+void xlnet_txq_stop(struct net_device *dev, unsigned int index)
+{
+	netif_tx_stop_queue(netdev_get_tx_queue(dev, index));
+}
+
+bool xlnet_txq_stopped(const struct net_device *dev, unsigned int index)
+{
+	return netif_tx_queue_stopped(netdev_get_tx_queue(dev, index));
+}
+
+void xlnet_txq_wake(struct net_device *dev, unsigned int index)
+{
+	netif_tx_wake_queue(netdev_get_tx_queue(dev, index));
+}
+
+bool xlnet_netdev_xmit_more(void)
+{
+	return netdev_xmit_more();
+}
+
+void xlnet_txq_trans_update(struct net_device *dev, unsigned int index)
+{
+	txq_trans_cond_update(netdev_get_tx_queue(dev, index));
+}
+
+void xlnet_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
+			  int (*poll)(struct napi_struct *, int))
+{
+	netif_napi_add(dev, napi, poll);
+}
+
+void xlnet_netif_napi_del(struct napi_struct *napi)
+{
+	netif_napi_del(napi);
+}
+
+void xlnet_napi_schedule(struct napi_struct *napi)
+{
+	napi_schedule(napi);
+}
+
+void xlnet_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
+{
+	napi_gro_receive(napi, skb);
+}
+
+void xlnet_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void xlnet_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
+unsigned int xlnet_skb_headlen(const struct sk_buff *skb)
+{
+	return skb_headlen(skb);
+}
+
+bool xlnet_pskb_may_pull(struct sk_buff *skb, unsigned int len)
+{
+	return pskb_may_pull(skb, len);
+}
+
+int xlnet_skb_cow_head(struct sk_buff *skb, unsigned int headroom)
+{
+	return skb_cow_head(skb, headroom);
+}
+
+bool xlnet_skb_is_gso(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb);
+}
+
+void xlnet_skb_tx_timestamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+
+void xlnet_kfree_skb_any(struct sk_buff *skb)
+{
+	dev_kfree_skb_any(skb);
+}
+
+void xlnet_consume_skb_any(struct sk_buff *skb)
+{
+	dev_consume_skb_any(skb);
+}
+
+int xlnet_dev_queue_xmit(struct sk_buff *skb)
+{
+	return dev_queue_xmit(skb);
+}
+
+u16 xlnet_skb_get_queue_mapping(const struct sk_buff *skb)
+{
+	return skb_get_queue_mapping(skb);
+}
+
+void xlnet_skb_set_queue_mapping(struct sk_buff *skb, u16 queue)
+{
+	skb_set_queue_mapping(skb, queue);
+}
+
+void xlnet_skb_record_rx_queue(struct sk_buff *skb, u16 queue)
+{
+	skb_record_rx_queue(skb, queue);
+}
+
+void xlnet_skb_set_protocol(struct sk_buff *skb, __be16 protocol)
+{
+	skb->protocol = protocol;
+}
+
+void xlnet_skb_set_dev(struct sk_buff *skb, struct net_device *dev)
+{
+	skb->dev = dev;
+}
+
+int xlnet_virtio_net_hdr_from_skb(const struct sk_buff *skb, struct virtio_net_hdr *hdr)
+{
+	return virtio_net_hdr_from_skb(skb, hdr, true, false, 0);
+}
+
+int xlnet_virtio_net_hdr_to_skb(struct sk_buff *skb, const struct virtio_net_hdr *hdr)
+{
+	return virtio_net_hdr_to_skb(skb, hdr, true);
+}
+
+void xlnet_init_delayed_work(struct delayed_work *work, work_func_t func)
+{
+	INIT_DELAYED_WORK(work, func);
+}
+
+void xlnet_work_trigger(struct delayed_work *work)
+{
+	mod_delayed_work(system_freezable_wq, work, 0);
+}
+
+void xlnet_work_trigger_in(struct delayed_work *work, unsigned int ms)
+{
+	queue_delayed_work(system_freezable_wq, work, msecs_to_jiffies(ms));
+}
