@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `xlnet/` directory below the device in sysfs, and the device's type.
+//!
+//! The attributes are binary ones because the list of peers may exceed a page. C header:
+//! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
+
+use crate::{
+    bindings,
+    net::ops::{
+        self,
+        Driver, //
+    },
+};
+use core::fmt;
+use kernel::{
+    ffi,
+    prelude::*, //
+};
+
+/// Longest text that may be written to an attribute, in bytes.
+const STORE_MAX: usize = 2048;
+
+/// Text that grows; writing fails when memory is out.
+struct Text(KVVec<u8>);
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0
+            .extend_from_slice(text.as_bytes(), GFP_KERNEL)
+            .map_err(|_| fmt::Error)
+    }
+}
+
+struct Adapter<T: Driver>(core::marker::PhantomData<T>);
+
+/// Makes a constant that holds pointers usable as a `static`.
+#[repr(transparent)]
+struct Shared<T>(T);
+
+// SAFETY: The tables are never written to.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T: Driver> Adapter<T> {
+    /// Copies the part of the text that was asked for.
+    fn read(
+        dev_kobj: *mut bindings::kobject,
+        out: *mut ffi::c_char,
+        offset: bindings::loff_t,
+        len: usize,
+        show: impl FnOnce(&T, &mut dyn fmt::Write) -> Result,
+    ) -> Result<isize> {
+        let mut text = Text(KVVec::new());
+        // SAFETY: The attribute is one of a device of ours, which sysfs keeps while it is read.
+        let data = unsafe { ops::data::<T>(bindings::xlnet_kobj_netdev(dev_kobj)) };
+        show(data, &mut text)?;
+        let offset = usize::try_from(offset)?;
+        let rest = text.0.get(offset..).unwrap_or_default();
+        let part = rest.get(..len).unwrap_or(rest);
+        // SAFETY: sysfs passes a buffer of `len` bytes.
+        unsafe { core::ptr::copy_nonoverlapping(part.as_ptr(), out.cast(), part.len()) };
+        Ok(isize::try_from(part.len())?)
+    }
+
+    unsafe extern "C" fn read_peers(
+        _file: *mut bindings::file,
+        kobj: *mut bindings::kobject,
+        _attr: *const bindings::bin_attribute,
+        out: *mut ffi::c_char,
+        offset: bindings::loff_t,
+        len: usize,
+    ) -> isize {
+        kernel::error::from_result(|| Self::read(kobj, out, offset, len, T::show_peers))
+    }
+
+    unsafe extern "C" fn read_claim(
+        _file: *mut bindings::file,
+        kobj: *mut bindings::kobject,
+        _attr: *const bindings::bin_attribute,
+        out: *mut ffi::c_char,
+        offset: bindings::loff_t,
+        len: usize,
+    ) -> isize {
+        kernel::error::from_result(|| Self::read(kobj, out, offset, len, T::show_claim))
+    }
+
+    unsafe extern "C" fn write_claim(
+        _file: *mut bindings::file,
+        kobj: *mut bindings::kobject,
+        _attr: *const bindings::bin_attribute,
+        text: *mut ffi::c_char,
+        offset: bindings::loff_t,
+        len: usize,
+    ) -> isize {
+        kernel::error::from_result(|| {
+            if offset != 0 || len > STORE_MAX {
+                return Err(EINVAL);
+            }
+            // SAFETY: sysfs passes a buffer of `len` bytes; the attribute is one of a device of
+            // ours.
+            unsafe {
+                let text = core::slice::from_raw_parts(text.cast::<u8>(), len);
+                ops::data::<T>(bindings::xlnet_kobj_netdev(kobj)).store_claim(text)?;
+            }
+            Ok(isize::try_from(len)?)
+        })
+    }
+
+    const PEERS: Shared<bindings::bin_attribute> = Shared(bindings::bin_attribute {
+        attr: bindings::attribute {
+            name: c"peers".as_ptr().cast(),
+            mode: 0o444,
+        },
+        read: Some(Self::read_peers),
+        // SAFETY: What is left are numbers and optional pointers.
+        ..unsafe { core::mem::zeroed() }
+    });
+
+    const CLAIM: Shared<bindings::bin_attribute> = Shared(bindings::bin_attribute {
+        attr: bindings::attribute {
+            name: c"claim".as_ptr().cast(),
+            mode: 0o644,
+        },
+        read: Some(Self::read_claim),
+        write: Some(Self::write_claim),
+        // SAFETY: As above.
+        ..unsafe { core::mem::zeroed() }
+    });
+
+    const ATTRIBUTES: Shared<[*const bindings::bin_attribute; 3]> =
+        Shared([&Self::PEERS.0, &Self::CLAIM.0, core::ptr::null()]);
+
+    const GROUP: Shared<bindings::attribute_group> = Shared(bindings::attribute_group {
+        name: c"xlnet".as_ptr().cast(),
+        bin_attrs: Self::ATTRIBUTES.0.as_ptr(),
+        // SAFETY: As above.
+        ..unsafe { core::mem::zeroed() }
+    });
+}
+
+/// The attribute group of a driver's devices.
+pub(super) fn group<T: Driver>() -> *const bindings::attribute_group {
+    &Adapter::<T>::GROUP.0
+}
+
+/// The type of the device: `DEVTYPE=xlnet` in its uevents.
+pub(super) fn device_type() -> *const bindings::device_type {
+    static TYPE: Shared<bindings::device_type> = Shared(bindings::device_type {
+        name: c"xlnet".as_ptr().cast(),
+        // SAFETY: What is left are optional pointers.
+        ..unsafe { core::mem::zeroed() }
+    });
+    &TYPE.0
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One delayed work item that calls its owner, can be triggered from any context and is stopped for
+//! good when its registration is dropped.
+//!
+//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+
+use crate::bindings;
+use kernel::{
+    ffi,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc, //
+    },
+    types::Opaque, //
+};
+
+/// What a [`Work`] calls: process context, never concurrently with itself.
+pub(crate) trait Task: Send + Sync + 'static {
+    /// The work item inside the task.
+    fn work(&self) -> &Work;
+
+    /// Does the work. May sleep.
+    fn run(&self);
+}
+
+/// A delayed work item, to be embedded in the [`Task`] it runs.
+///
+/// # Invariants
+///
+/// While `owner` is not null a [`Registration`] keeps the task it points at alive.
+#[pin_data]
+pub(crate) struct Work {
+    #[pin]
+    inner: Opaque<bindings::delayed_work>,
+    owner: Atomic<*mut ffi::c_void>,
+    run: Atomic<usize>,
+}
+
+// SAFETY: The C work item is made to be queued from any thread.
+unsafe impl Send for Work {}
+// SAFETY: As above; the other fields are atomic.
+unsafe impl Sync for Work {}
+
+impl Work {
+    /// Makes an item that nothing has registered yet.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // INVARIANT: `owner` is null.
+            inner <- Opaque::ffi_init(|slot| {
+                // SAFETY: `slot` is valid for writes, and the item is pinned.
+                unsafe { bindings::xlnet_init_delayed_work(slot, Some(Self::thunk)) }
+            }),
+            owner: Atomic::new(core::ptr::null_mut()),
+            run: Atomic::new(0),
+        })
+    }
+
+    /// Runs the task as soon as possible, once more if it is running now. Any context.
+    pub(crate) fn trigger(&self) {
+        // SAFETY: `inner` was initialised by `new()` and is pinned.
+        unsafe { bindings::xlnet_work_trigger(self.inner.get()) };
+    }
+
+    /// Runs the task after `ms` milliseconds unless it is due before. Any context.
+    pub(crate) fn trigger_in(&self, ms: u32) {
+        // SAFETY: As in `trigger()`.
+        unsafe { bindings::xlnet_work_trigger_in(self.inner.get(), ms) };
+    }
+
+    unsafe extern "C" fn thunk(work: *mut bindings::work_struct) {
+        // SAFETY: `work` is the first field of the delayed work, which is the `inner` of a `Work`.
+        let this = unsafe {
+            let inner = kernel::container_of!(work, bindings::delayed_work, work);
+            &*kernel::container_of!(Opaque::cast_from(inner), Self, inner)
+        };
+        let run = this.run.load(Acquire);
+        let owner = this.owner.load(Acquire);
+        if owner.is_null() || run == 0 {
+            return;
+        }
+        // SAFETY: `run` is only ever stored from a function of exactly this type.
+        let run: unsafe fn(*mut ffi::c_void) = unsafe { core::mem::transmute(run) };
+        // SAFETY: By the type invariants `owner` is alive, and it is of the type that `run` takes.
+        unsafe { run(owner) };
+    }
+}
+
+unsafe fn call<T: Task>(owner: *mut ffi::c_void) {
+    // SAFETY: The caller passes a pointer to a live `T`.
+    unsafe { &*owner.cast::<T>() }.run();
+}
+
+/// Keeps a [`Task`] alive for as long as its [`Work`] may run.
+pub(crate) struct Registration<T: Task>(Arc<T>);
+
+impl<T: Task> Registration<T> {
+    /// Lets `task` run from now on.
+    pub(crate) fn new(task: Arc<T>) -> Self {
+        let work = task.work();
+        // INVARIANT: The registration being made holds a reference to `task`.
+        work.owner
+            .store(Arc::as_ptr(&task).cast_mut().cast(), Release);
+        let run: unsafe fn(*mut ffi::c_void) = call::<T>;
+        work.run.store(run as usize, Release);
+        Self(task)
+    }
+}
+
+impl<T: Task> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: The item is initialised; this waits for a running task and makes every later
+        // trigger a no-op, so that the reference may go.
+        unsafe { bindings::disable_delayed_work_sync(self.0.work().inner.get()) };
+    }
+}
