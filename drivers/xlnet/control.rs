@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The control task: keeps what is there equal to what should be there.
+//!
+//! It runs when a watch fires, when the data path asks for a channel, when a peer's state word
+//! changes, and when something has lasted too long. Whatever the reason, it does the same: read, feed
+//! every peer's state machine with what is the case, perform what that says. So a lost or repeated
+//! trigger changes nothing.
+//!
+//! Locks: [`Control::state`] is held for a whole run. Below it are taken the RTNL, the peers' hold
+//! locks, and the channels' locks. The callbacks that hold the RTNL only trigger a run.
+
+mod deadline;
+mod link;
+mod nodes;
+mod session;
+
+use crate::{
+    net::{
+        device,
+        work::{
+            Task,
+            Work, //
+        },
+    },
+    netdev::Shared,
+    peer::{
+        table::Table,
+        Peer, //
+    },
+    proto::{
+        layout::Role,
+        schema::{
+            GuestSelf,
+            GuestState,
+            HelperSelf,
+            PeerEntry, //
+        },
+    },
+    xen::{
+        random_u64,
+        store::WatchHandler,
+        DomId, //
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+use session::{
+    Context,
+    Session, //
+};
+
+/// How often [`Control::shutdown`] looks whether the channels are closed, in milliseconds.
+const SHUTDOWN_STEP: i64 = 20;
+
+/// How often it looks at most.
+const SHUTDOWN_STEPS: u32 = 150;
+
+/// What there is.
+struct State {
+    /// Names this instance of the driver; not zero.
+    epoch: u64,
+    /// Our own domain; `None` until it was read.
+    domid: Option<DomId>,
+    /// `data/xlnet/0/self` holds our epoch.
+    announced: bool,
+    /// Nothing new is to be made.
+    leaving: bool,
+    sessions: KVVec<Session>,
+    /// Bit n: transmit queue n belongs to a channel.
+    queues: u64,
+}
+
+/// The control task of a device, which it owns.
+#[pin_data]
+pub(crate) struct Control {
+    shared: Arc<Shared>,
+    device: device::Registration<Shared>,
+    #[pin]
+    state: Mutex<State>,
+    /// Something below `xlnet/0` may have changed.
+    stale: Atomic<u32>,
+    /// The device's state in the last peer list.
+    listed_up: Atomic<u32>,
+}
+
+impl Control {
+    /// Makes a device and its control task, which does nothing before it is registered.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or what registering the device says.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let shared = Shared::new()?;
+        let device = device::Registration::new(shared.clone())?;
+        let state = State {
+            epoch: random_u64().max(1),
+            domid: None,
+            announced: false,
+            leaving: false,
+            sessions: KVVec::new(),
+            queues: 1,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                shared,
+                device,
+                state <- new_mutex!(state, "xlnet_control"),
+                stale: Atomic::new(1),
+                listed_up: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Closes every channel, in bounded time, and withdraws from the segment. Process context; the
+    /// watch is gone already.
+    pub(crate) fn shutdown(&self) {
+        {
+            let mut state = self.state.lock();
+            state.leaving = true;
+            if state.announced {
+                let _ = nodes::write_self(&self.own(&state, GuestState::Leaving));
+            }
+        }
+        for _ in 0..SHUTDOWN_STEPS {
+            self.run();
+            if self.state.lock().sessions.iter().all(Session::is_closed) {
+                break;
+            }
+            fsleep(Delta::from_millis(SHUTDOWN_STEP));
+        }
+        let mut state = self.state.lock();
+        let mut cx = self.context(&mut state);
+        let mut sessions = cx.take_sessions();
+        for session in sessions.iter_mut() {
+            session.abandon(&mut cx);
+        }
+        drop(sessions);
+        drop(self.shared.table.replace(None));
+        let _ = nodes::remove_all();
+    }
+
+    fn own(&self, state: &State, said: GuestState) -> GuestSelf {
+        GuestSelf {
+            epoch: state.epoch,
+            features: 0,
+            state: said,
+        }
+    }
+
+    fn context<'a>(&'a self, state: &'a mut State) -> Context<'a> {
+        Context {
+            shared: &self.shared,
+            dev: self.device.device(),
+            epoch: state.epoch,
+            queues: &mut state.queues,
+            sessions: &mut state.sessions,
+            list_changed: false,
+            path_changed: false,
+        }
+    }
+
+    /// Makes ourselves known to the helper.
+    fn announce(&self, state: &mut State) -> Result {
+        if state.domid.is_none() {
+            state.domid = Some(nodes::own_domid()?);
+        }
+        if !state.announced {
+            nodes::remove_all()?;
+            nodes::write_self(&self.own(state, GuestState::Ready))?;
+            state.announced = true;
+        }
+        let mut claim = self.shared.claim.lock();
+        if claim.1 {
+            nodes::write_claims(&claim.0)?;
+            claim.1 = false;
+        }
+        Ok(())
+    }
+
+    /// Reads who we are; true if that has changed.
+    fn read_identity(&self, epoch: u64) -> Result<bool> {
+        let told = nodes::read_identity()?.filter(|told| told.epoch == epoch);
+        let known = self.shared.identity.get();
+        let same = match (&told, &known) {
+            (Some(told), Some(known)) => *told == **known,
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return Ok(false);
+        }
+        if let Some(told) = &told {
+            let new_mac = known.is_none_or(|known: Arc<HelperSelf>| known.mac != told.mac);
+            if new_mac {
+                self.device.device().set_mac(&told.mac);
+            }
+        }
+        let told = match told {
+            Some(told) => Some(Arc::new(told, GFP_KERNEL)?),
+            None => None,
+        };
+        drop(self.shared.identity.replace(told));
+        Ok(true)
+    }
+
+    /// Reads the helper's entries into the sessions. What could not be read is left as it is.
+    fn read_entries(&self, state: &mut State) -> Result<bool> {
+        let domid = state.domid.ok_or(EAGAIN)?;
+        let known = self.shared.identity.get().is_some();
+        let mut changed = false;
+        let mut entries: KVVec<(DomId, PeerEntry)> = KVVec::new();
+        if known {
+            nodes::read_entries(&mut entries)?;
+        }
+        for session in state.sessions.iter_mut() {
+            let entry = entries
+                .iter()
+                .find(|(peer, entry)| session.is_for(*peer, entry));
+            changed |= session.set_entry(entry.map(|(_, entry)| entry))?;
+        }
+        for (peer, entry) in entries.iter() {
+            if state
+                .sessions
+                .iter()
+                .any(|session| session.is_for(*peer, entry))
+            {
+                continue;
+            }
+            let Some(role) = Role::of(domid.0, peer.0) else {
+                continue;
+            };
+            let peer = Peer::new(*peer, *entry)?;
+            state
+                .sessions
+                .push(Session::new(peer, role, *entry), GFP_KERNEL)?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Puts the present peers, and those that have just gone, before the data path.
+    fn publish_table(&self, state: &State) -> Result {
+        let table = Table::new(
+            state
+                .sessions
+                .iter()
+                .filter(|session| !session.is_superseded(&state.sessions))
+                .map(Session::peer),
+        )?;
+        let permitted = state.sessions.iter().any(Session::is_permitted);
+        drop(self.shared.table.replace(Some(table)));
+        self.device.device().set_carrier(permitted);
+        Ok(())
+    }
+
+    /// One comparison of what should be with what is.
+    fn reconcile(&self) -> Result {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let mut changed = false;
+        if !state.leaving {
+            self.announce(state)?;
+            if self.stale.xchg(0, Full) != 0 {
+                let read = self
+                    .read_identity(state.epoch)
+                    .and_then(|identity| Ok(identity | self.read_entries(state)?))
+                    .inspect_err(|_| self.stale.store(1, Relaxed))?;
+                changed |= read;
+            }
+        }
+        let up = self.shared.is_up();
+        changed |= self.listed_up.xchg(up.into(), Full) != u32::from(up);
+
+        let may_open = up && !state.leaving;
+        let mut cx = self.context(state);
+        let mut sessions = cx.take_sessions();
+        for session in sessions.iter_mut() {
+            session.reconcile(&mut cx, may_open);
+        }
+        let (list_changed, path_changed) = (cx.list_changed, cx.path_changed);
+        let before = sessions.len();
+        sessions.retain(|session| !session.is_over());
+        changed |= list_changed;
+        let next = sessions.iter().filter_map(Session::next_look).min();
+        let gone = before != sessions.len();
+        state.sessions = sessions;
+        if changed || gone {
+            self.publish_table(state)?;
+        }
+        drop(guard);
+
+        if changed {
+            self.shared.generation.add(1, Relaxed);
+            self.device.device().uevent(c"XLNET_EVENT=peers");
+        } else if path_changed {
+            self.shared.generation.add(1, Relaxed);
+            self.device.device().uevent(c"XLNET_EVENT=channel");
+        }
+        if let Some(ms) = next {
+            self.shared.work.trigger_in(ms);
+        }
+        Ok(())
+    }
+}
+
+impl Task for Control {
+    fn work(&self) -> &Work {
+        &self.shared.work
+    }
+
+    fn run(&self) {
+        if let Err(error) = self.reconcile() {
+            pr_debug!("control task: {:?}, again in a second\n", error);
+            self.shared.work.trigger_in(1000);
+        }
+    }
+}
+
+impl WatchHandler for Control {
+    fn changed(&self) {
+        self.stale.store(1, Relaxed);
+        self.shared.work.trigger();
+    }
+}

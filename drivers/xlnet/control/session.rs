@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One peer as the control task sees it: the state machine of its channels, fed and obeyed.
+
+use super::{
+    deadline::Deadline,
+    link::{
+        Link,
+        Place, //
+    },
+    nodes, //
+};
+use crate::{
+    net::{
+        device::Device,
+        napi::with_bh_disabled,
+        ops::TX_QUEUES, //
+    },
+    netdev::Shared,
+    peer::{
+        Path,
+        Peer, //
+    },
+    proto::{
+        layout::{
+            ChannelState,
+            Role, //
+        },
+        peer_state::{
+            step,
+            Action,
+            Event,
+            State, //
+        },
+        schema::{
+            Offer,
+            PeerEntry,
+            PeerRequest, //
+        },
+    },
+    tx,
+    xen::memory::MapError, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// How long a peer may take to answer a request or an offer, in milliseconds.
+const SETUP_MS: u32 = 5_000;
+
+/// How long it may take to drain a channel.
+const DRAIN_MS: u32 = 1_000;
+
+/// How often the rings of a draining channel are looked at.
+const DRAIN_LOOK_MS: u32 = 10;
+
+/// How long a channel stands without a frame.
+const IDLE_MS: u32 = 30_000;
+
+/// How long a peer that has gone still gets its frames, by the uplink, while routes are withdrawn.
+const LINGER_MS: u32 = 5_000;
+
+/// How long traffic waits after a first failure to make a channel; doubled with each.
+const RETRY_MIN_MS: u32 = 500;
+
+/// The longest such wait.
+const RETRY_MAX_MS: u32 = 30_000;
+
+/// What a session works on.
+pub(super) struct Context<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) dev: &'a Device,
+    pub(super) epoch: u64,
+    pub(super) queues: &'a mut u64,
+    pub(super) sessions: &'a mut KVVec<Session>,
+    /// What routes depend on has changed.
+    pub(super) list_changed: bool,
+    /// The state of a channel has changed.
+    pub(super) path_changed: bool,
+}
+
+impl Context<'_> {
+    /// Takes the sessions out, so that each can be given the context.
+    pub(super) fn take_sessions(&mut self) -> KVVec<Session> {
+        core::mem::replace(self.sessions, KVVec::new())
+    }
+
+    /// A transmit queue for a channel. More channels than queues share the last one.
+    fn take_queue(&mut self) -> u16 {
+        let free = (1..TX_QUEUES).find(|queue| *self.queues & (1 << queue) == 0);
+        let queue = free.unwrap_or(TX_QUEUES - 1);
+        *self.queues |= 1 << queue;
+        queue
+    }
+
+    fn put_queue(&mut self, queue: u16) {
+        if queue != 0 && queue < TX_QUEUES {
+            *self.queues &= !(1 << queue);
+        }
+    }
+}
+
+/// A peer of one (domid, epoch), and the channel to it.
+pub(super) struct Session {
+    peer: Arc<Peer>,
+    role: Role,
+    state: State,
+    /// The helper's entry; `None` once it is withdrawn.
+    entry: Option<PeerEntry>,
+    link: Option<Link>,
+    /// When waiting ends, in a state that waits.
+    deadline: Option<Deadline>,
+    /// When traffic may ask for a channel again.
+    retry: Option<Deadline>,
+    retry_ms: u32,
+    /// When the channel has been idle for long enough.
+    idle: Option<Deadline>,
+    /// When a peer whose entry is gone is forgotten.
+    linger: Option<Deadline>,
+}
+
+impl Session {
+    /// Makes a session without a channel.
+    pub(super) fn new(peer: Arc<Peer>, role: Role, entry: PeerEntry) -> Self {
+        Self {
+            peer,
+            role,
+            state: State::NEW,
+            entry: Some(entry),
+            link: None,
+            deadline: None,
+            retry: None,
+            retry_ms: RETRY_MIN_MS,
+            idle: None,
+            linger: None,
+        }
+    }
+
+    pub(super) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// Whether `entry` of domain `domid` is about this peer.
+    pub(super) fn is_for(&self, domid: crate::xen::DomId, entry: &PeerEntry) -> bool {
+        self.peer.domid == domid
+            && self.peer.epoch == entry.epoch
+            && self.peer.mac == entry.mac
+            && self.peer.uplink_mac == entry.uplink_mac
+    }
+
+    /// Whether the helper permits the peer now.
+    pub(super) fn is_permitted(&self) -> bool {
+        self.entry.is_some()
+    }
+
+    /// Whether there is no channel, nor one being made.
+    pub(super) fn is_closed(&self) -> bool {
+        self.link.is_none() && matches!(self.state, State::Idle { .. } | State::Fault { .. })
+    }
+
+    /// Whether the session can be forgotten.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_closed() && self.linger.is_some_and(|linger| linger.passed())
+    }
+
+    /// Whether another of `sessions` has taken this one's address over.
+    pub(super) fn is_superseded(&self, sessions: &KVVec<Session>) -> bool {
+        !self.is_permitted()
+            && sessions
+                .iter()
+                .any(|other| other.is_permitted() && other.peer.mac == self.peer.mac)
+    }
+
+    /// Milliseconds until the session wants to be looked at again.
+    pub(super) fn next_look(&self) -> Option<u32> {
+        let next = [self.deadline, self.retry, self.idle, self.linger]
+            .iter()
+            .flatten()
+            .map(|deadline| deadline.left().max(1))
+            .min();
+        match self.state {
+            State::Draining { .. } => Some(next.unwrap_or(DRAIN_LOOK_MS).min(DRAIN_LOOK_MS)),
+            _ => next,
+        }
+    }
+
+    /// Takes over what the helper says now; true if the list of peers changes by it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn set_entry(&mut self, entry: Option<&PeerEntry>) -> Result<bool> {
+        let Some(entry) = entry else {
+            let news = self.entry.take().is_some();
+            if news {
+                self.peer.set_departed(true);
+                self.linger = Some(Deadline::after(LINGER_MS));
+            }
+            return Ok(news);
+        };
+        let back = self.entry.is_none();
+        let news = self
+            .entry
+            .as_ref()
+            .is_none_or(|old| old.prefixes != entry.prefixes || old.strict != entry.strict);
+        if news {
+            let entry = Arc::new(*entry, GFP_KERNEL)?;
+            drop(self.peer.entry.replace(Some(entry)));
+        }
+        if back {
+            self.peer.set_departed(false);
+            self.linger = None;
+        }
+        self.entry = Some(*entry);
+        Ok(news)
+    }
+
+    /// Feeds what is the case and does what follows. `may_open` says that channels are wanted.
+    pub(super) fn reconcile(&mut self, cx: &mut Context<'_>, may_open: bool) {
+        self.feed_channel(cx);
+        if self.entry.is_none() {
+            self.feed(cx, Event::Withdrawn);
+        } else if !may_open {
+            self.feed(cx, Event::Leave);
+        } else {
+            self.feed_entry(cx);
+            self.feed_traffic(cx);
+        }
+        if self.deadline.is_some_and(|deadline| deadline.passed()) {
+            self.deadline = None;
+            if matches!(self.state, State::Requested { .. } | State::Offered { .. }) {
+                self.failed();
+            }
+            self.feed(cx, Event::Timeout);
+        }
+        self.show(cx);
+    }
+
+    /// Lets go of everything at once.
+    pub(super) fn abandon(&mut self, cx: &mut Context<'_>) {
+        self.release(cx);
+        tx::discard_hold(cx.dev, &self.peer);
+        cx.shared.departed.absorb(&self.peer.stats);
+    }
+
+    fn feed_channel(&mut self, cx: &mut Context<'_>) {
+        let Some(channel) = self.link.as_ref().map(|link| link.channel.clone()) else {
+            return;
+        };
+        if channel.fault().is_none() {
+            match channel.peer_state() {
+                Ok(ChannelState::SettingUp) => {}
+                Ok(ChannelState::Ready) => self.feed(cx, Event::PeerReady),
+                Ok(ChannelState::Closing) => self.feed(cx, Event::PeerClosing),
+                Ok(ChannelState::Gone) => self.feed(cx, Event::PeerGone),
+                Err(fault) => channel.set_fault(fault),
+            }
+        }
+        // Once the peer has said that it closes, it produces nothing more: an empty ring stays so.
+        let closing = matches!(
+            channel.peer_state(),
+            Ok(ChannelState::Closing | ChannelState::Gone)
+        );
+        if matches!(self.state, State::Draining { .. }) && closing {
+            with_bh_disabled(|| channel.schedule());
+            if with_bh_disabled(|| channel.rx_empty()) {
+                self.feed(cx, Event::Drained);
+            }
+        }
+        if channel.fault().is_some() {
+            self.feed(cx, Event::Fault);
+        }
+        self.feed_idle(cx);
+    }
+
+    fn feed_idle(&mut self, cx: &mut Context<'_>) {
+        let (State::Up { .. }, Some(link)) = (self.state, &self.link) else {
+            self.idle = None;
+            return;
+        };
+        let channel = &link.channel;
+        let quiet =
+            !channel.take_active() && with_bh_disabled(|| channel.rx_empty() && channel.tx_empty());
+        match self.idle {
+            Some(idle) if quiet => {
+                if idle.passed() {
+                    self.idle = None;
+                    self.feed(cx, Event::Idle);
+                }
+            }
+            _ => self.idle = Some(Deadline::after(IDLE_MS)),
+        }
+    }
+
+    fn feed_entry(&mut self, cx: &mut Context<'_>) {
+        let Some(entry) = self.entry else {
+            return;
+        };
+        self.feed(cx, Event::PeerWants(entry.want));
+        if let Some(offer) = entry.offer {
+            self.feed(cx, Event::PeerOffers(offer.number));
+        }
+    }
+
+    fn feed_traffic(&mut self, cx: &mut Context<'_>) {
+        if self.retry.is_some_and(|retry| !retry.passed()) {
+            return;
+        }
+        self.retry = None;
+        if matches!(self.state, State::Idle { .. }) && self.peer.take_wanted() {
+            self.feed(cx, Event::Traffic);
+        }
+    }
+
+    /// Makes one step of the state machine, and those that follow from its actions.
+    fn feed(&mut self, cx: &mut Context<'_>, event: Event) {
+        let mut events = [Some(event), None];
+        while let Some(event) = events.iter_mut().find_map(Option::take) {
+            let before = self.state;
+            let (after, actions) = step(self.role, before, event);
+            self.state = after;
+            for action in actions.iter() {
+                for follow in self.perform(cx, action).into_iter().flatten() {
+                    if let Some(slot) = events.iter_mut().find(|slot| slot.is_none()) {
+                        *slot = Some(follow);
+                    }
+                }
+            }
+            if before != after {
+                self.entered(cx);
+            }
+        }
+    }
+
+    /// Starts the clock of the state that was entered.
+    fn entered(&mut self, cx: &mut Context<'_>) {
+        self.deadline = match self.state {
+            State::Draining { .. } => self.deadline.or(Some(Deadline::after(DRAIN_MS))),
+            state if state.is_waiting() => Some(Deadline::after(SETUP_MS)),
+            _ => None,
+        };
+        match self.state {
+            // What waited for a channel in vain; more may wait for the next one.
+            State::Idle { .. } | State::Fault { .. } => tx::discard_hold(cx.dev, &self.peer),
+            _ => {}
+        }
+    }
+
+    fn perform(&mut self, cx: &mut Context<'_>, action: Action) -> [Option<Event>; 2] {
+        match action {
+            Action::BeginDrain => self.stop_sending(cx),
+            Action::SayClosing => self.say(ChannelState::Closing),
+            Action::Release => self.release(cx),
+            Action::WithdrawNode => {
+                let _ = nodes::remove_request(self.peer.domid);
+            }
+            Action::PublishWant => {
+                if self
+                    .publish(cx, self.state.number().unwrap_or(0), None)
+                    .is_err()
+                {
+                    return [Some(Event::Timeout), None];
+                }
+            }
+            Action::BuildOffer => return [Some(self.build(cx)), None],
+            Action::Attach => return self.attach(cx),
+            Action::OpenQueue => self.open(cx),
+            Action::Quarantine => self.report(),
+            Action::Reread => cx.shared.work.trigger(),
+        }
+        [None, None]
+    }
+
+    fn say(&self, state: ChannelState) {
+        if let Some(link) = &self.link {
+            link.channel.say(state);
+        }
+    }
+
+    fn publish(&self, cx: &Context<'_>, want: u32, offer: Option<Offer>) -> Result {
+        let request = PeerRequest {
+            from: cx.epoch,
+            to: self.peer.epoch,
+            want,
+            offer,
+        };
+        nodes::write_request(self.peer.domid, &request)
+    }
+
+    fn place<'a>(&'a self, cx: &'a Context<'_>, queue: u16) -> Place<'a> {
+        Place {
+            shared: cx.shared,
+            dev: cx.dev,
+            peer: &self.peer,
+            role: self.role,
+            epoch: cx.epoch,
+            queue,
+            number: self.state.number().unwrap_or(0),
+        }
+    }
+
+    /// Notes that an attempt failed, and has traffic wait before the next.
+    fn failed(&mut self) {
+        self.peer.stats.setup_failed.add(1);
+        self.retry = Some(Deadline::after(self.retry_ms));
+        self.retry_ms = self.retry_ms.saturating_mul(2).min(RETRY_MAX_MS);
+    }
+
+    fn build(&mut self, cx: &mut Context<'_>) -> Event {
+        let queue = cx.take_queue();
+        let built = Link::offer(&self.place(cx, queue));
+        let published = built.and_then(|(link, offer)| {
+            self.publish(cx, 0, Some(offer))?;
+            Ok(link)
+        });
+        match published {
+            Ok(link) => {
+                self.link = Some(link);
+                Event::Built
+            }
+            Err(error) => {
+                cx.put_queue(queue);
+                self.failed();
+                pr_info!(
+                    "domain {}: no channel could be offered: {:?}\n",
+                    self.peer.domid,
+                    error
+                );
+                Event::SetupFailed
+            }
+        }
+    }
+
+    fn attach(&mut self, cx: &mut Context<'_>) -> [Option<Event>; 2] {
+        let Some(offer) = self.entry.and_then(|entry| entry.offer) else {
+            return [Some(Event::SetupFailed), None];
+        };
+        let queue = cx.take_queue();
+        let attached = Link::attach(&self.place(cx, queue), &offer);
+        match attached {
+            Ok(link) => {
+                self.link = Some(link);
+                [Some(Event::Attached), None]
+            }
+            Err(MapError::Fault(fault)) => {
+                cx.put_queue(queue);
+                self.peer.stats.faults.add_shared(1);
+                let name = fault.name();
+                pr_warn!("domain {}: bad offer: {}\n", self.peer.domid, name);
+                [Some(Event::Fault), Some(Event::SetupFailed)]
+            }
+            Err(MapError::Kernel(error)) => {
+                cx.put_queue(queue);
+                self.failed();
+                pr_info!(
+                    "domain {}: its channel could not be mapped: {:?}\n",
+                    self.peer.domid,
+                    error
+                );
+                [Some(Event::SetupFailed), None]
+            }
+        }
+    }
+
+    fn open(&mut self, cx: &mut Context<'_>) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        let channel = &link.channel;
+        channel.say(ChannelState::Ready);
+        with_bh_disabled(|| channel.set_open(true));
+        drop(self.peer.channel.replace(Some(channel.clone())));
+        self.peer.set_queue(channel.queue);
+        self.peer.stats.channels.add(1);
+        self.retry = None;
+        self.retry_ms = RETRY_MIN_MS;
+        let _ = self.peer.take_wanted();
+        // Frames that cannot be flushed for want of memory wait for the next channel.
+        let _ = tx::flush_hold(cx.dev, &self.peer);
+    }
+
+    /// Has new frames go elsewhere; those that the stack has queued are woken to find that out.
+    fn stop_sending(&mut self, cx: &mut Context<'_>) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        with_bh_disabled(|| link.channel.set_open(false));
+        self.peer.set_queue(0);
+        with_bh_disabled(|| self.peer.hold.lock().set_open(true));
+        cx.dev.wake_queue(link.channel.queue);
+    }
+
+    fn release(&mut self, cx: &mut Context<'_>) {
+        self.stop_sending(cx);
+        self.say(ChannelState::Gone);
+        drop(self.peer.channel.replace(None));
+        if let Some(link) = self.link.take() {
+            let queue = link.channel.queue;
+            drop(link);
+            cx.put_queue(queue);
+        }
+    }
+
+    fn report(&self) {
+        let fault = self.link.as_ref().and_then(|link| link.channel.fault());
+        pr_warn!(
+            "domain {} broke the protocol ({}): no channel with it until the helper names it anew\n",
+            self.peer.domid,
+            fault.map_or("offer", |fault| fault.name()),
+        );
+    }
+
+    /// Shows the state to the data path and the user.
+    fn show(&mut self, cx: &mut Context<'_>) {
+        let path = match self.state.name() {
+            "connecting" => Path::Connecting,
+            "up" => Path::Up,
+            "draining" => Path::Draining,
+            "fault" => Path::Fault,
+            _ => Path::Idle,
+        };
+        let before = self.peer.path();
+        if self.peer.set_path(path) {
+            cx.path_changed = true;
+            cx.list_changed |= (before == Path::Fault) != (path == Path::Fault);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module: one device, made when the module is loaded.
+
+use crate::{
+    control::Control,
+    net::work,
+    xen::{
+        self,
+        store::Watch, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What the module holds. [`Drop`] takes it down in order: no more hints, no more channels, no more
+/// runs; the device goes with the last reference to the control task.
+pub(crate) struct Xlnet {
+    watch: Option<Watch<Control>>,
+    worker: Option<work::Registration<Control>>,
+    control: Arc<Control>,
+}
+
+impl kernel::Module for Xlnet {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        if !xen::is_domain() || xen::is_initial_domain() {
+            pr_info!("not a guest of a Xen host\n");
+            return Err(ENODEV);
+        }
+        let control = Control::new()?;
+        let worker = work::Registration::new(control.clone());
+        // The watch calls once when it is made, which starts everything.
+        let watch = Watch::new(c"xlnet/0", control.clone())?;
+        Ok(Self {
+            watch: Some(watch),
+            worker: Some(worker),
+            control,
+        })
+    }
+}
+
+impl Drop for Xlnet {
+    fn drop(&mut self) {
+        drop(self.watch.take());
+        self.control.shutdown();
+        drop(self.worker.take());
+    }
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device as the stack and the user see it: the data path's shared state and the callbacks.
+
+use crate::{
+    net::{
+        device::Device,
+        ops::{
+            Driver,
+            QueueStats, //
+        },
+        rcu::RcuArc,
+        skb::SkBuff,
+        work::Work, //
+    },
+    peer::{
+        table::Table,
+        Path,
+        Peer, //
+    },
+    proto::{
+        frame::EthernetHeader,
+        layout::VERSION,
+        schema::{
+            Claims,
+            HelperSelf, //
+        },
+    },
+    stats::Counters,
+    tx,
+    xen::grant, //
+};
+use core::fmt;
+use kernel::{
+    new_mutex, new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        rcu,
+        Arc,
+        Mutex,
+        SpinLock, //
+    },
+};
+
+/// log2 of the bytes of each ring: 256 KiB. The largest frame takes a quarter of it.
+pub(crate) const RING_SHIFT: u16 = 18;
+
+/// What the data path, the control task and the callbacks share.
+#[pin_data]
+pub(crate) struct Shared {
+    /// Runs the control task.
+    #[pin]
+    pub(crate) work: Work,
+    /// The permitted peers.
+    pub(crate) table: RcuArc<Table>,
+    /// Who we are, as the helper says.
+    pub(crate) identity: RcuArc<HelperSelf>,
+    /// The counters of peers that are no more.
+    pub(crate) departed: Counters,
+    /// Counts the changes of the peer list.
+    pub(crate) generation: Atomic<u64>,
+    /// The device is up.
+    up: Atomic<u32>,
+    /// What the guest claims as its addresses, and whether the control task is yet to publish it.
+    #[pin]
+    pub(crate) claim: Mutex<(Claims, bool)>,
+    /// The peers whose counters `ethtool -S` shows.
+    #[pin]
+    rows: SpinLock<Option<Arc<Table>>>,
+}
+
+impl Shared {
+    /// Makes the state of a device without peers. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                work <- Work::new(),
+                table: RcuArc::new(None),
+                identity: RcuArc::new(None),
+                departed: Counters::new(),
+                generation: Atomic::new(1),
+                up: Atomic::new(0),
+                claim <- new_mutex!((Claims::default(), false), "xlnet_claim"),
+                rows <- new_spinlock!(None, "xlnet_rows"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Whether the device is up.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Relaxed) != 0
+    }
+
+    /// Sends an IP frame by the uplink, or hands it back. Bottom halves disabled.
+    pub(crate) fn by_uplink(
+        &self,
+        dev: &Device,
+        peer: &Peer,
+        skb: SkBuff,
+    ) -> core::result::Result<(), SkBuff> {
+        let guard = rcu::read_lock();
+        let Some(identity) = self.identity.load(&guard) else {
+            return Err(skb);
+        };
+        skb.forward(dev, &identity.uplink_mac, &peer.uplink_mac)
+            .map_err(|(skb, _)| skb)
+    }
+
+    fn with_peer_of_queue<R>(&self, queue: u16, f: impl FnOnce(&Counters) -> R) -> Option<R> {
+        let table = self.table.get()?;
+        let peer = table
+            .iter()
+            .find(|peer| queue != 0 && peer.queue() == queue)?;
+        Some(f(&peer.stats))
+    }
+}
+
+/// The counters of all peers without a queue, and of those that are no more.
+fn queueless(shared: &Shared, get: impl Fn(&Counters) -> QueueStats) -> QueueStats {
+    let (mut frames, mut bytes) = get(&shared.departed);
+    if let Some(table) = shared.table.get() {
+        for peer in table.iter().filter(|peer| peer.queue() == 0) {
+            let more = get(&peer.stats);
+            frames = frames.wrapping_add(more.0);
+            bytes = bytes.wrapping_add(more.1);
+        }
+    }
+    (frames, bytes)
+}
+
+fn tx_stats(stats: &Counters) -> QueueStats {
+    (stats.tx_frames.get(), stats.tx_bytes.get())
+}
+
+fn rx_stats(stats: &Counters) -> QueueStats {
+    (stats.rx_frames.get(), stats.rx_bytes.get())
+}
+
+impl Driver for Shared {
+    const NAME: &'static CStr = c"xlnet%d";
+
+    fn open(&self, _dev: &Device) {
+        self.up.store(1, Relaxed);
+        self.work.trigger();
+    }
+
+    fn stop(&self, _dev: &Device) {
+        self.up.store(0, Relaxed);
+        self.work.trigger();
+    }
+
+    fn select_queue(&self, skb: &SkBuff) -> u16 {
+        let Some(header) = EthernetHeader::parse(skb.head()) else {
+            return 0;
+        };
+        let guard = rcu::read_lock();
+        self.table
+            .load(&guard)
+            .and_then(|table| table.find(&header.dst).map(|peer| peer.queue()))
+            .unwrap_or(0)
+    }
+
+    fn xmit(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool) {
+        tx::transmit(self, dev, skb, queue, more);
+    }
+
+    fn tx_timeout(&self, _dev: &Device, queue: u16) {
+        let Some(table) = self.table.get() else {
+            return;
+        };
+        let guard = rcu::read_lock();
+        for peer in table.iter().filter(|peer| peer.queue() == queue) {
+            if let Some(channel) = peer.channel.load(&guard) {
+                // Either side may have lost an event: ask the peer to look, and look ourselves.
+                channel.kick();
+                channel.schedule();
+            }
+        }
+    }
+
+    fn stat_rows(&self) -> u32 {
+        let table = self.table.get();
+        let peers = table.as_ref().map_or(0, |table| table.iter().count());
+        let old = core::mem::replace(&mut *self.rows.lock(), table);
+        drop(old);
+        u32::try_from(peers)
+            .unwrap_or(0)
+            .saturating_add(1)
+            .saturating_mul(Counters::COUNT)
+            .saturating_add(2)
+    }
+
+    fn stats(&self, row: &mut dyn FnMut(fmt::Arguments<'_>, u64)) {
+        let table = self.rows.lock().clone();
+        let peers = table.as_ref().map_or(0, |table| table.iter().count());
+        row(
+            format_args!("peers"),
+            u64::try_from(peers).unwrap_or(u64::MAX),
+        );
+        row(format_args!("grants_ended"), grant::ended());
+        self.departed
+            .each(|name, value| row(format_args!("departed_{name}"), value));
+        for peer in table.iter().flat_map(|table| table.iter()) {
+            peer.stats
+                .each(|name, value| row(format_args!("peer{}_{name}", peer.domid), value));
+        }
+    }
+
+    fn tx_queue_stats(&self, queue: u16) -> QueueStats {
+        self.with_peer_of_queue(queue, tx_stats).unwrap_or((0, 0))
+    }
+
+    fn rx_queue_stats(&self, queue: u16) -> QueueStats {
+        self.with_peer_of_queue(queue, rx_stats).unwrap_or((0, 0))
+    }
+
+    fn base_stats(&self) -> (QueueStats, QueueStats) {
+        (queueless(self, rx_stats), queueless(self, tx_stats))
+    }
+
+    fn ring_bytes(&self) -> u32 {
+        1 << RING_SHIFT
+    }
+
+    fn show_peers(&self, out: &mut dyn fmt::Write) -> Result {
+        let generation = self.generation.load(Relaxed);
+        write_peers(self, generation, out).map_err(|_| ENOMEM)
+    }
+
+    fn show_claim(&self, out: &mut dyn fmt::Write) -> Result {
+        let claims = self.claim.lock().0;
+        writeln!(out, "{claims}").map_err(|_| ENOMEM)
+    }
+
+    fn store_claim(&self, text: &[u8]) -> Result {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let claims = Claims::parse(text).map_err(|_| EINVAL)?;
+        *self.claim.lock() = (claims, true);
+        self.work.trigger();
+        Ok(())
+    }
+}
+
+fn write_peers(shared: &Shared, generation: u64, out: &mut dyn fmt::Write) -> fmt::Result {
+    write!(out, "xlnet version={VERSION} generation={generation}")?;
+    if let Some(identity) = shared.identity.get() {
+        write!(
+            out,
+            " mac={} uplink-mac={} group={}",
+            identity.mac, identity.uplink_mac, identity.group
+        )?;
+    }
+    writeln!(out)?;
+    let table = shared.table.get();
+    for peer in table
+        .iter()
+        .flat_map(|table| table.iter())
+        .filter(|peer| !peer.is_departed())
+    {
+        let path = peer.path();
+        write!(
+            out,
+            "peer domid={} mac={} uplink-mac={} state={} route={} addr=",
+            peer.domid,
+            peer.mac,
+            peer.uplink_mac,
+            path.name(),
+            u8::from(shared.is_up() && path != Path::Fault),
+        )?;
+        let mut separator = "";
+        if let Some(entry) = peer.entry.get() {
+            for prefix in entry.prefixes.iter() {
+                write!(out, "{separator}{prefix}")?;
+                separator = ",";
+            }
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "end generation={generation}")
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A permitted peer: what the helper says about it, and what the data path needs of it.
+
+pub(crate) mod channel;
+pub(crate) mod hold;
+pub(crate) mod table;
+
+use crate::{
+    net::rcu::RcuArc,
+    peer::{
+        channel::Channel,
+        hold::Hold, //
+    },
+    proto::{
+        frame::Mac,
+        schema::PeerEntry, //
+    },
+    stats::Counters,
+    xen::DomId, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        new_spinlock,
+        Arc,
+        SpinLock, //
+    },
+};
+
+/// What is between us and the peer, as far as the data path and the peer list are concerned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Path {
+    /// No channel; the first frame asks for one.
+    Idle = 0,
+    /// A channel is being made: frames that the uplink cannot take are held.
+    Connecting = 1,
+    /// The channel carries the frames.
+    Up = 2,
+    /// The channel is being closed; a new one may follow at once.
+    Draining = 3,
+    /// The peer broke the protocol: uplink only.
+    Fault = 4,
+}
+
+impl Path {
+    fn from_raw(raw: u32) -> Self {
+        match raw {
+            1 => Self::Connecting,
+            2 => Self::Up,
+            3 => Self::Draining,
+            4 => Self::Fault,
+            _ => Self::Idle,
+        }
+    }
+
+    /// The name in the peer list.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Draining => "draining",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// A peer of one (domid, epoch).
+#[pin_data]
+pub(crate) struct Peer {
+    /// Its domain.
+    pub(crate) domid: DomId,
+    /// The instance of its driver.
+    pub(crate) epoch: u64,
+    /// Its station address on the segment.
+    pub(crate) mac: Mac,
+    /// The address of its uplink.
+    pub(crate) uplink_mac: Mac,
+    /// What the helper says about it; replaced when only the addresses change.
+    pub(crate) entry: RcuArc<PeerEntry>,
+    /// The channel that carries its frames.
+    pub(crate) channel: RcuArc<Channel>,
+    /// Frames that wait for the channel. Taken with bottom halves disabled.
+    #[pin]
+    pub(crate) hold: SpinLock<Hold>,
+    /// What it did.
+    pub(crate) stats: Counters,
+    path: Atomic<u32>,
+    queue: Atomic<u32>,
+    wanted: Atomic<u32>,
+    departed: Atomic<u32>,
+}
+
+impl Peer {
+    /// Makes a peer that has no channel. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(domid: DomId, entry: PeerEntry) -> Result<Arc<Self>> {
+        let (epoch, mac, uplink_mac) = (entry.epoch, entry.mac, entry.uplink_mac);
+        let entry = Arc::new(entry, GFP_KERNEL)?;
+        let hold = Hold::new()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                domid,
+                epoch,
+                mac,
+                uplink_mac,
+                entry: RcuArc::new(Some(entry)),
+                channel: RcuArc::new(None),
+                hold <- new_spinlock!(hold, "xlnet_hold"),
+                stats: Counters::new(),
+                path: Atomic::new(Path::Idle as u32),
+                queue: Atomic::new(0),
+                wanted: Atomic::new(0),
+                departed: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// What is between us and the peer.
+    pub(crate) fn path(&self) -> Path {
+        Path::from_raw(self.path.load(Relaxed))
+    }
+
+    /// Changes it; returns whether it was another. Only the control task.
+    pub(crate) fn set_path(&self, path: Path) -> bool {
+        self.path.xchg(path as u32, kernel::sync::atomic::Full) != path as u32
+    }
+
+    /// The transmit queue of its channel; 0 if it has none.
+    pub(crate) fn queue(&self) -> u16 {
+        u16::try_from(self.queue.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// Gives it a transmit queue. Only the control task.
+    pub(crate) fn set_queue(&self, queue: u16) {
+        self.queue.store(queue.into(), Relaxed);
+    }
+
+    /// Whether the helper no longer permits it: it is reached by the uplink only, and not listed.
+    pub(crate) fn is_departed(&self) -> bool {
+        self.departed.load(Relaxed) != 0
+    }
+
+    /// Says so. Only the control task.
+    pub(crate) fn set_departed(&self, departed: bool) {
+        self.departed.store(departed.into(), Relaxed);
+    }
+
+    /// Notes that there is a frame for the peer; returns true if that is news.
+    pub(crate) fn want(&self) -> bool {
+        self.wanted.load(Relaxed) == 0 && self.wanted.xchg(1, kernel::sync::atomic::Full) == 0
+    }
+
+    /// Whether there was a frame for it since the last call.
+    pub(crate) fn take_wanted(&self) -> bool {
+        self.wanted.xchg(0, kernel::sync::atomic::Full) != 0
+    }
+
+    /// Calls `f` with each of the peer's addresses and prefixes, and whether it is held to them.
+    pub(crate) fn with_entry<R>(&self, f: impl FnOnce(&PeerEntry) -> R) -> Option<R> {
+        let guard = kernel::sync::rcu::read_lock();
+        self.entry.load(&guard).map(|entry| f(&entry))
+    }
+
+    /// Whether `source` is one of the addresses the peer may send from.
+    pub(crate) fn owns(&self, source: &crate::proto::frame::Ip) -> bool {
+        self.with_entry(|entry| {
+            !entry.strict || entry.prefixes.iter().any(|prefix| prefix.contains(*source))
+        })
+        .unwrap_or(false)
+    }
+}

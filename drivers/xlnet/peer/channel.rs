@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One channel: both rings, the event channel and the poll of a standing connection to a peer.
+//!
+//! The transmit side is entered from any transmit queue, so it has a lock; frames of the peer's own
+//! queue find it free, but broadcasts come from others. The receive side is only entered by the
+//! poll and, to see whether it is empty, by the control task.
+
+use crate::{
+    net::{
+        device::Device,
+        napi::{
+            Napi,
+            Poll, //
+        },
+        skb::SkBuff, //
+    },
+    netdev::Shared,
+    peer::Peer,
+    proto::{
+        fault::PeerFault,
+        fifo::{
+            Consumer,
+            Producer,
+            PushError, //
+        },
+        frame::MAX_FRAME_LEN,
+        layout::{
+            record_size,
+            ChannelState,
+            RecordHeader,
+            Role, //
+        },
+    },
+    rx,
+    xen::{
+        evtchn::{
+            Handler,
+            Line, //
+        },
+        memory::{
+            Memory,
+            Ring, //
+        },
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        new_spinlock,
+        Arc,
+        SpinLock, //
+    },
+};
+
+/// Space a queue keeps in hand before it stops: the largest frame always fits a running queue.
+const HEADROOM: u32 = record_size(MAX_FRAME_LEN);
+
+/// The transmit side.
+pub(crate) struct Tx {
+    producer: Producer<Ring>,
+    /// Frames may be put in.
+    open: bool,
+}
+
+/// What became of a frame.
+pub(crate) enum Sent {
+    /// It is in the FIFO.
+    Queued,
+    /// It is handed back: the channel takes no frames, or has no room for this one.
+    Refused(SkBuff),
+}
+
+/// A channel to a peer.
+#[pin_data]
+pub(crate) struct Channel {
+    #[pin]
+    napi: Napi<Self>,
+    #[pin]
+    tx: SpinLock<Tx>,
+    #[pin]
+    rx: SpinLock<Consumer<Ring>>,
+    line: Line,
+    memory: Arc<Memory>,
+    /// Our role.
+    pub(crate) role: Role,
+    /// Its transmit and receive queue.
+    pub(crate) queue: u16,
+    /// Whose it is.
+    pub(crate) peer: Arc<Peer>,
+    shared: Arc<Shared>,
+    /// The state word of the peer as the poll last saw it.
+    seen: Atomic<u32>,
+    /// 1 + index of the fault that was found; 0 if none.
+    fault: Atomic<u32>,
+    /// Frames passed since the control task looked.
+    active: Atomic<u32>,
+}
+
+impl Channel {
+    /// Makes a channel of shared memory that no event channel announces yet. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or `EINVAL` if the memory does not make two rings.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        peer: Arc<Peer>,
+        memory: Arc<Memory>,
+        role: Role,
+        queue: u16,
+    ) -> Result<Arc<Self>> {
+        let (tx, rx) = Memory::rings(&memory, role)?;
+        let tx = Tx {
+            producer: Producer::new(tx),
+            open: false,
+        };
+        let rx = Consumer::new(rx);
+        Arc::pin_init(
+            pin_init!(Self {
+                napi <- Napi::new(),
+                tx <- new_spinlock!(tx, "xlnet_tx"),
+                rx <- new_spinlock!(rx, "xlnet_rx"),
+                line: Line::new(),
+                memory,
+                role,
+                queue,
+                peer,
+                shared,
+                seen: Atomic::new(ChannelState::SettingUp as u32),
+                fault: Atomic::new(0),
+                active: Atomic::new(1),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Sends an event to the peer, whatever it asked for.
+    pub(crate) fn kick(&self) {
+        self.line.kick();
+    }
+
+    /// Writes our state word and tells the peer.
+    pub(crate) fn say(&self, state: ChannelState) {
+        self.memory.control().set_state(self.role, state);
+        self.kick();
+    }
+
+    /// The peer's state word.
+    pub(crate) fn peer_state(&self) -> core::result::Result<ChannelState, PeerFault> {
+        self.memory.control().peer_state(self.role)
+    }
+
+    /// Lets frames in, or no more. Bottom halves disabled.
+    pub(crate) fn set_open(&self, open: bool) {
+        self.tx.lock().open = open;
+    }
+
+    /// Has the poll look for frames, state and space.
+    pub(crate) fn schedule(&self) {
+        self.napi.schedule();
+    }
+
+    /// Whether frames have passed since the last call. Only the control task.
+    pub(crate) fn take_active(&self) -> bool {
+        self.active.xchg(0, Full) != 0
+    }
+
+    /// The fault that was found in this channel.
+    pub(crate) fn fault(&self) -> Option<PeerFault> {
+        let index = self.fault.load(Relaxed).checked_sub(1)?;
+        PeerFault::ALL.get(index as usize).copied()
+    }
+
+    /// Notes a fault: the control task will close the channel. Any context.
+    pub(crate) fn set_fault(&self, fault: PeerFault) {
+        let value = u32::try_from(fault.index()).map_or(1, |index| index.saturating_add(1));
+        if self.fault.xchg(value, Full) == 0 {
+            self.peer.stats.faults.add_shared(1);
+            self.shared.work.trigger();
+        }
+    }
+
+    /// Whether all that the peer has produced is consumed. Bottom halves disabled.
+    pub(crate) fn rx_empty(&self) -> bool {
+        match self.rx.lock().next() {
+            Ok(record) => record.is_none(),
+            Err(fault) => {
+                self.set_fault(fault);
+                true
+            }
+        }
+    }
+
+    /// Whether the peer has consumed all that we have produced. Bottom halves disabled.
+    pub(crate) fn tx_empty(&self) -> bool {
+        match self.tx.lock().producer.pending() {
+            Ok(pending) => pending == 0,
+            Err(fault) => {
+                self.set_fault(fault);
+                true
+            }
+        }
+    }
+
+    /// Puts a frame into the FIFO. Bottom halves disabled.
+    ///
+    /// `queue` is the transmit queue that sends it, which is stopped when no further frame is sure
+    /// to fit; `more` says that another frame follows at once, which will kick for this one too.
+    pub(crate) fn send(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool) -> Sent {
+        let Ok(virtio) = skb.virtio_header() else {
+            return Sent::Refused(skb);
+        };
+        let header = RecordHeader {
+            len: skb.len(),
+            virtio,
+        };
+        let stats = &self.peer.stats;
+        let mut tx = self.tx.lock();
+        if !tx.open {
+            return Sent::Refused(skb);
+        }
+        let pushed = tx
+            .producer
+            .push(&header, |offset, chunk| skb.copy_to(offset, &chunk));
+        match pushed {
+            Ok(()) => {}
+            Err(PushError::Fault(fault)) => {
+                tx.open = false;
+                self.set_fault(fault);
+                return Sent::Refused(skb);
+            }
+            Err(_) => return Sent::Refused(skb),
+        }
+        stats.tx_frames.add(1);
+        stats.tx_bytes.add(header.len.into());
+        self.active.store(1, Relaxed);
+
+        let stopped = queue == self.queue && self.stop_if_full(dev, &mut tx);
+        let kick = (stopped || !more) && tx.producer.should_kick();
+        if kick {
+            stats.kicks.add_shared(1);
+        }
+        drop(tx);
+        if kick {
+            self.kick();
+        }
+        skb.tx_timestamp();
+        skb.consume();
+        Sent::Queued
+    }
+
+    /// Stops the channel's queue if the largest frame would not fit; true if it is stopped.
+    fn stop_if_full(&self, dev: &Device, tx: &mut Tx) -> bool {
+        let free = tx.producer.free();
+        if free.is_ok_and(|free| free >= HEADROOM) {
+            return false;
+        }
+        dev.stop_queue(self.queue);
+        self.peer.stats.tx_full.add(1);
+        match tx.producer.arm_space(HEADROOM) {
+            Ok(false) => true,
+            Ok(true) => {
+                dev.wake_queue(self.queue);
+                false
+            }
+            Err(fault) => {
+                tx.open = false;
+                self.set_fault(fault);
+                dev.wake_queue(self.queue);
+                false
+            }
+        }
+    }
+
+    /// Lets a stopped queue run again if there is space; true if it did.
+    fn wake_if_space(&self, dev: &Device) -> bool {
+        if !dev.queue_stopped(self.queue) {
+            return false;
+        }
+        let mut tx = self.tx.lock();
+        match tx.producer.free() {
+            Ok(free) if free < HEADROOM => return false,
+            Ok(_) => {}
+            Err(fault) => {
+                tx.open = false;
+                self.set_fault(fault);
+            }
+        }
+        drop(tx);
+        dev.wake_queue(self.queue);
+        true
+    }
+
+    /// Takes frames out of the FIFO and gives them to the stack. Returns how many.
+    fn receive(&self, dev: &Device, budget: u32) -> u32 {
+        let mut done = 0u32;
+        while done < budget {
+            let mut rx = self.rx.lock();
+            let record = match rx.next() {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(fault) => {
+                    self.set_fault(fault);
+                    break;
+                }
+            };
+            let frame = rx::take(&self.napi, dev, &self.peer, &rx, &record);
+            rx.release(record);
+            rx.publish();
+            let kick = rx.should_kick();
+            drop(rx);
+            if kick {
+                self.peer.stats.kicks.add_shared(1);
+                self.kick();
+            }
+            if let Some(skb) = frame {
+                rx::deliver(&self.napi, dev, &self.peer, self.queue, skb);
+            }
+            done = done.saturating_add(1);
+        }
+        done
+    }
+
+    /// Tells the control task if the peer's state word has changed; true if it has.
+    fn look_at_state(&self) -> bool {
+        let state = match self.peer_state() {
+            Ok(state) => state as u32,
+            Err(fault) => {
+                self.set_fault(fault);
+                return true;
+            }
+        };
+        if self.seen.xchg(state, Full) == state {
+            return false;
+        }
+        self.shared.work.trigger();
+        true
+    }
+
+    /// Asks to be woken by the next frame, or polls on if there is one already.
+    fn rearm(&self, spurious: bool) {
+        let armed = self.rx.lock().arm();
+        match armed {
+            Ok(true) => self.napi.schedule(),
+            Ok(false) => {
+                if spurious {
+                    self.peer.stats.irqs_spurious.add(1);
+                }
+                self.line.eoi(spurious);
+            }
+            // The event stays pending, so that a peer that broke the protocol interrupts no more.
+            Err(fault) => self.set_fault(fault),
+        }
+    }
+}
+
+impl Poll for Channel {
+    fn napi(&self) -> &Napi<Self> {
+        &self.napi
+    }
+
+    fn poll(&self, budget: u32) -> u32 {
+        let dev = self.napi.device();
+        let done = self.receive(dev, budget);
+        if done != 0 {
+            self.active.store(1, Relaxed);
+        }
+        let woken = self.wake_if_space(dev);
+        let changed = self.look_at_state();
+        if done < budget && self.napi.complete_done(done) {
+            self.rearm(done == 0 && !woken && !changed);
+        }
+        done
+    }
+}
+
+impl Handler for Channel {
+    fn line(&self) -> &Line {
+        &self.line
+    }
+
+    fn handle(&self) {
+        self.peer.stats.irqs.add(1);
+        self.napi.schedule();
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive: from a record in the FIFO to a frame in the stack.
+//!
+//! The whole frame is copied before anything of it is looked at, so that the peer cannot change what
+//! was checked.
+
+use crate::{
+    net::{
+        device::Device,
+        napi::Napi,
+        skb::SkBuff, //
+    },
+    peer::{
+        channel::Channel,
+        Peer, //
+    },
+    proto::{
+        fifo::{
+            Consumer,
+            Record, //
+        },
+        frame::{
+            source_ip,
+            EthernetHeader, //
+        },
+    },
+    xen::memory::Ring,
+};
+
+/// Copies a record into a new socket buffer; `None` if the frame had to be thrown away, which is
+/// counted. Softirq context.
+pub(crate) fn take(
+    napi: &Napi<Channel>,
+    dev: &Device,
+    peer: &Peer,
+    rx: &Consumer<Ring>,
+    record: &Record,
+) -> Option<SkBuff> {
+    let len = record.header().len;
+    let Ok(mut skb) = SkBuff::alloc_rx(napi, dev, len) else {
+        peer.stats.rx_no_memory.add(1);
+        dev.count_rx_dropped();
+        return None;
+    };
+    let copied = rx.payload(record, 0, len, |offset, chunk| {
+        skb.copy_from(offset, &chunk)
+    });
+    if copied.is_err() {
+        // The buffer has exactly the frame's length, so this does not happen.
+        dev.count_rx_dropped();
+        return None;
+    }
+    if !is_from(peer, &skb) {
+        peer.stats.rx_spoofed.add(1);
+        dev.count_rx_dropped();
+        return None;
+    }
+    if skb.apply(&record.header().virtio).is_err() {
+        peer.stats.rx_bad_offload.add(1);
+        dev.count_rx_dropped();
+        return None;
+    }
+    Some(skb)
+}
+
+/// Whether the frame's source addresses are the peer's.
+fn is_from(peer: &Peer, skb: &SkBuff) -> bool {
+    let head = skb.head();
+    let Some(header) = EthernetHeader::parse(head) else {
+        return false;
+    };
+    header.src == peer.mac && source_ip(head).is_none_or(|source| peer.owns(&source))
+}
+
+/// Gives a frame to the stack. Softirq context, from the poll.
+pub(crate) fn deliver(napi: &Napi<Channel>, dev: &Device, peer: &Peer, queue: u16, skb: SkBuff) {
+    if !dev.is_running() {
+        dev.count_rx_dropped();
+        return;
+    }
+    let len = skb.len();
+    peer.stats.rx_frames.add(1);
+    peer.stats.rx_bytes.add(len.into());
+    dev.count_rx(len);
+    skb.receive(napi, dev, queue);
+}

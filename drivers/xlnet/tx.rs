@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Transmit: which way a frame goes.
+//!
+//! A unicast frame goes into the FIFO of the peer with its destination address. While that peer's
+//! channel is not up, an IP frame goes out of the uplink if it fits there; other frames, which the
+//! peer's uplink would not know what to do with, wait for the channel. A broadcast or multicast
+//! frame goes to every peer of the group.
+
+use crate::{
+    net::{
+        device::Device,
+        skb::SkBuff, //
+    },
+    netdev::Shared,
+    peer::{
+        channel::Sent,
+        Path,
+        Peer, //
+    },
+    proto::frame::EthernetHeader, //
+};
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+
+/// EtherTypes that the peer's uplink takes as its own: the addresses are the uplink's.
+const UPLINK_TYPES: [u16; 2] = [0x0800, 0x86dd];
+
+/// Sends a frame. Bottom halves disabled.
+pub(crate) fn transmit(shared: &Shared, dev: &Device, skb: SkBuff, queue: u16, more: bool) {
+    let Some(header) = EthernetHeader::parse(skb.head()) else {
+        dev.count_tx_dropped();
+        return;
+    };
+    let guard = rcu::read_lock();
+    let Some(table) = shared.table.load(&guard) else {
+        dev.count_tx_dropped();
+        return;
+    };
+    if !header.dst.is_multicast() {
+        match table.find(&header.dst) {
+            Some(peer) => to_peer(shared, dev, peer, &header, skb, queue, more),
+            None => dev.count_tx_dropped(),
+        }
+        return;
+    }
+    let mut peers = table.iter();
+    let Some(mut peer) = peers.next() else {
+        dev.count_tx_dropped();
+        return;
+    };
+    for next in peers {
+        match skb.try_clone() {
+            Some(copy) => to_peer(shared, dev, peer, &header, copy, queue, false),
+            None => dev.count_tx_dropped(),
+        }
+        peer = next;
+    }
+    to_peer(shared, dev, peer, &header, skb, queue, more);
+}
+
+/// Sends a frame to one peer by the best way there is now.
+fn to_peer(
+    shared: &Shared,
+    dev: &Device,
+    peer: &Peer,
+    header: &EthernetHeader,
+    skb: SkBuff,
+    queue: u16,
+    more: bool,
+) {
+    let len = skb.len();
+    let skb = match by_channel(dev, peer, skb, queue, more) {
+        Sent::Queued => {
+            dev.count_tx(len);
+            return;
+        }
+        Sent::Refused(skb) => skb,
+    };
+    if peer.path() != Path::Fault && peer.want() {
+        shared.work.trigger();
+    }
+    let skb = if header.dst.is_multicast() || !UPLINK_TYPES.contains(&header.ethertype) {
+        skb
+    } else {
+        match shared.by_uplink(dev, peer, skb) {
+            Ok(()) => {
+                peer.stats.tx_uplink.add_shared(1);
+                dev.count_tx(len);
+                return;
+            }
+            Err(skb) => skb,
+        }
+    };
+    hold(dev, peer, skb, queue);
+}
+
+fn by_channel(dev: &Device, peer: &Peer, skb: SkBuff, queue: u16, more: bool) -> Sent {
+    let guard = rcu::read_lock();
+    match peer.channel.load(&guard) {
+        Some(channel) => channel.send(dev, skb, queue, more),
+        None => Sent::Refused(skb),
+    }
+}
+
+/// Has a frame wait for the channel, which may have come up in the meantime.
+fn hold(dev: &Device, peer: &Peer, skb: SkBuff, queue: u16) {
+    let len = skb.len();
+    let held = peer.hold.lock().push(skb);
+    let skb = match held {
+        Ok(()) => {
+            peer.stats.tx_held.add_shared(1);
+            return;
+        }
+        Err(skb) => skb,
+    };
+    match by_channel(dev, peer, skb, queue, false) {
+        Sent::Queued => dev.count_tx(len),
+        Sent::Refused(_) => {
+            peer.stats.tx_dropped.add_shared(1);
+            dev.count_tx_dropped();
+        }
+    }
+}
+
+/// Puts the frames that waited into the channel, now that it is up. Process context.
+pub(crate) fn flush_hold(dev: &Device, peer: &Peer) -> Result {
+    let mut waiting = crate::peer::hold::Hold::new()?;
+    crate::net::napi::with_bh_disabled(|| {
+        let mut hold = peer.hold.lock();
+        hold.set_open(false);
+        hold.take(&mut waiting);
+        drop(hold);
+        waiting.drain(|skb| {
+            let len = skb.len();
+            match by_channel(dev, peer, skb, 0, false) {
+                Sent::Queued => dev.count_tx(len),
+                Sent::Refused(_) => drop_held(dev, peer),
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Throws away the frames that waited in vain; more may wait afterwards. Process context.
+pub(crate) fn discard_hold(dev: &Device, peer: &Peer) {
+    crate::net::napi::with_bh_disabled(|| {
+        let mut hold = peer.hold.lock();
+        hold.set_open(true);
+        hold.drain(|skb| {
+            drop(skb);
+            drop_held(dev, peer);
+        });
+    });
+}
+
+fn drop_held(dev: &Device, peer: &Peer) {
+    peer.stats.tx_dropped.add_shared(1);
+    dev.count_tx_dropped();
+}
