@@ -296,7 +296,13 @@ impl Control {
         }
         let (list_changed, path_changed) = (cx.list_changed, cx.path_changed);
         let before = sessions.len();
-        sessions.retain(|session| !session.is_over());
+        sessions.retain(|session| {
+            let over = session.is_over();
+            if over {
+                self.shared.departed.absorb(&session.peer().stats);
+            }
+            !over
+        });
         changed |= list_changed;
         let next = sessions.iter().filter_map(Session::next_look).min();
         let gone = before != sessions.len();

@@ -28,7 +28,10 @@ use crate::{
     },
     stats::Counters,
     tx,
-    xen::grant, //
+    xen::{
+        grant,
+        pinned::Pinned, //
+    },
 };
 use core::fmt;
 use kernel::{
@@ -49,6 +52,9 @@ use kernel::{
 /// log2 of the bytes of each ring: 256 KiB. The largest frame takes a quarter of it.
 pub(crate) const RING_SHIFT: u16 = 18;
 
+/// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
+const FIXED_ROWS: u32 = 3;
+
 /// What the data path, the control task and the callbacks share.
 #[pin_data]
 pub(crate) struct Shared {
@@ -61,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) identity: RcuArc<HelperSelf>,
     /// The counters of peers that are no more.
     pub(crate) departed: Counters,
+    /// Pages that peers have not let go of.
+    pub(crate) pinned: Arc<Pinned>,
     /// Counts the changes of the peer list.
     pub(crate) generation: Atomic<u64>,
     /// The device is up.
@@ -80,12 +88,14 @@ impl Shared {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
+        let pinned = Pinned::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 work <- Work::new(),
                 table: RcuArc::new(None),
                 identity: RcuArc::new(None),
                 departed: Counters::new(),
+                pinned,
                 generation: Atomic::new(1),
                 up: Atomic::new(0),
                 claim <- new_mutex!((Claims::default(), false), "xlnet_claim"),
@@ -196,7 +206,7 @@ impl Driver for Shared {
             .unwrap_or(0)
             .saturating_add(1)
             .saturating_mul(Counters::COUNT)
-            .saturating_add(2)
+            .saturating_add(FIXED_ROWS)
     }
 
     fn stats(&self, row: &mut dyn FnMut(fmt::Arguments<'_>, u64)) {
@@ -207,6 +217,11 @@ impl Driver for Shared {
             u64::try_from(peers).unwrap_or(u64::MAX),
         );
         row(format_args!("grants_ended"), grant::ended());
+        let pinned = self.pinned.count(None);
+        row(
+            format_args!("pages_pinned"),
+            u64::try_from(pinned).unwrap_or(u64::MAX),
+        );
         self.departed
             .each(|name, value| row(format_args!("departed_{name}"), value));
         for peer in table.iter().flat_map(|table| table.iter()) {

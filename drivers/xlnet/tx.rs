@@ -144,11 +144,11 @@ pub(crate) fn flush_hold(dev: &Device, peer: &Peer) -> Result {
     Ok(())
 }
 
-/// Throws away the frames that waited in vain; more may wait afterwards. Process context.
-pub(crate) fn discard_hold(dev: &Device, peer: &Peer) {
+/// Throws away the frames that waited in vain; `open` says whether more may wait. Process context.
+pub(crate) fn discard_hold(dev: &Device, peer: &Peer, open: bool) {
     crate::net::napi::with_bh_disabled(|| {
         let mut hold = peer.hold.lock();
-        hold.set_open(true);
+        hold.set_open(open);
         hold.drain(|skb| {
             drop(skb);
             drop_held(dev, peer);

@@ -5,6 +5,7 @@
 //! - [`grant`]: pages of ours that one other domain may map.
 //! - [`mapping`]: pages of another domain that we map.
 //! - [`memory`]: the shared memory of a channel, made of the one or the other.
+//! - [`pinned`]: pages that a peer has not let go of.
 //! - [`evtchn`]: event channels, the interrupts between two domains.
 //! - [`store`]: xenstore nodes and watches.
 //!
@@ -21,6 +22,7 @@ pub(crate) mod evtchn;
 pub(crate) mod grant;
 pub(crate) mod mapping;
 pub(crate) mod memory;
+pub(crate) mod pinned;
 pub(crate) mod store;
 
 use crate::bindings;

@@ -46,6 +46,9 @@ use kernel::{
 /// Features of a channel that this driver knows: none yet.
 const FEATURES: u32 = 0;
 
+/// A peer that pins more pages than this gets no more of them: two channels' worth.
+const MAX_PINNED: usize = 2 << (RING_SHIFT + 1 - 12);
+
 /// A channel with all that serves it. Dropping it leaves nothing behind.
 ///
 /// The fields are dropped in this order: no poll, then no interrupt, then the memory. Process
@@ -75,8 +78,12 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `ENOSPC` for want of grant references or event channels, or what Xen says.
+    /// `EBUSY` if the peer still maps too much of what was granted to it before, `ENOMEM`, `ENOSPC` for want of grant references or event channels, or what Xen says.
     pub(crate) fn offer(place: &Place<'_>) -> Result<(Self, Offer)> {
+        let pinned = place.shared.pinned.count(Some(place.peer.domid));
+        if pinned > MAX_PINNED {
+            return Err(EBUSY);
+        }
         let header = Header {
             magic: MAGIC,
             version: VERSION,
@@ -86,7 +93,7 @@ impl Link {
             listener_epoch: place.epoch,
             connector_epoch: place.peer.epoch,
         };
-        let memory = Memory::grant(place.peer.domid, &header)?;
+        let memory = Memory::grant(place.peer.domid, &header, &place.shared.pinned)?;
         let gref = memory.control_ref().ok_or(EINVAL)?;
         let events = EventChannel::listen(place.peer.domid)?;
         let offer = Offer {

@@ -13,11 +13,11 @@ use super::{
 use crate::{
     net::{
         device::Device,
-        napi::with_bh_disabled,
-        ops::TX_QUEUES, //
+        napi::with_bh_disabled, //
     },
     netdev::Shared,
     peer::{
+        channel::SHARED_QUEUE,
         Path,
         Peer, //
     },
@@ -88,14 +88,14 @@ impl Context<'_> {
 
     /// A transmit queue for a channel. More channels than queues share the last one.
     fn take_queue(&mut self) -> u16 {
-        let free = (1..TX_QUEUES).find(|queue| *self.queues & (1 << queue) == 0);
-        let queue = free.unwrap_or(TX_QUEUES - 1);
+        let free = (1..SHARED_QUEUE).find(|queue| *self.queues & (1 << queue) == 0);
+        let queue = free.unwrap_or(SHARED_QUEUE);
         *self.queues |= 1 << queue;
         queue
     }
 
     fn put_queue(&mut self, queue: u16) {
-        if queue != 0 && queue < TX_QUEUES {
+        if queue != 0 && queue < SHARED_QUEUE {
             *self.queues &= !(1 << queue);
         }
     }
@@ -220,6 +220,7 @@ impl Session {
     pub(super) fn reconcile(&mut self, cx: &mut Context<'_>, may_open: bool) {
         self.feed_channel(cx);
         if self.entry.is_none() {
+            tx::discard_hold(cx.dev, &self.peer, false);
             self.feed(cx, Event::Withdrawn);
         } else if !may_open {
             self.feed(cx, Event::Leave);
@@ -240,7 +241,7 @@ impl Session {
     /// Lets go of everything at once.
     pub(super) fn abandon(&mut self, cx: &mut Context<'_>) {
         self.release(cx);
-        tx::discard_hold(cx.dev, &self.peer);
+        tx::discard_hold(cx.dev, &self.peer, false);
         cx.shared.departed.absorb(&self.peer.stats);
     }
 
@@ -304,10 +305,13 @@ impl Session {
     }
 
     fn feed_traffic(&mut self, cx: &mut Context<'_>) {
-        if self.retry.is_some_and(|retry| !retry.passed()) {
-            return;
+        if let Some(retry) = self.retry {
+            if !retry.passed() {
+                return;
+            }
+            self.retry = None;
+            with_bh_disabled(|| self.peer.hold.lock().set_open(true));
         }
-        self.retry = None;
         if matches!(self.state, State::Idle { .. }) && self.peer.take_wanted() {
             self.feed(cx, Event::Traffic);
         }
@@ -328,21 +332,25 @@ impl Session {
                 }
             }
             if before != after {
-                self.entered(cx);
+                self.entered(cx, before);
             }
         }
     }
 
     /// Starts the clock of the state that was entered.
-    fn entered(&mut self, cx: &mut Context<'_>) {
+    fn entered(&mut self, cx: &mut Context<'_>, before: State) {
         self.deadline = match self.state {
             State::Draining { .. } => self.deadline.or(Some(Deadline::after(DRAIN_MS))),
             state if state.is_waiting() => Some(Deadline::after(SETUP_MS)),
             _ => None,
         };
+        // What waited for a channel did so in vain. What came while one drained waits for the next.
+        let drained = matches!(before, State::Draining { .. });
         match self.state {
-            // What waited for a channel in vain; more may wait for the next one.
-            State::Idle { .. } | State::Fault { .. } => tx::discard_hold(cx.dev, &self.peer),
+            State::Idle { .. } if !drained => {
+                tx::discard_hold(cx.dev, &self.peer, self.retry.is_none());
+            }
+            State::Fault { .. } => tx::discard_hold(cx.dev, &self.peer, false),
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ use crate::{
             Napi,
             Poll, //
         },
+        ops::TX_QUEUES,
         skb::SkBuff, //
     },
     netdev::Shared,
@@ -60,6 +61,9 @@ use kernel::{
 
 /// Space a queue keeps in hand before it stops: the largest frame always fits a running queue.
 const HEADROOM: u32 = record_size(MAX_FRAME_LEN);
+
+/// The queue that channels share when there are more of them than queues.
+pub(crate) const SHARED_QUEUE: u16 = TX_QUEUES - 1;
 
 /// The transmit side.
 pub(crate) struct Tx {
@@ -213,46 +217,56 @@ impl Channel {
     /// `queue` is the transmit queue that sends it, which is stopped when no further frame is sure
     /// to fit; `more` says that another frame follows at once, which will kick for this one too.
     pub(crate) fn send(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool) -> Sent {
-        let Ok(virtio) = skb.virtio_header() else {
-            return Sent::Refused(skb);
-        };
-        let header = RecordHeader {
-            len: skb.len(),
-            virtio,
-        };
-        let stats = &self.peer.stats;
         let mut tx = self.tx.lock();
-        if !tx.open {
-            return Sent::Refused(skb);
-        }
-        let pushed = tx
-            .producer
-            .push(&header, |offset, chunk| skb.copy_to(offset, &chunk));
-        match pushed {
-            Ok(()) => {}
-            Err(PushError::Fault(fault)) => {
-                tx.open = false;
-                self.set_fault(fault);
-                return Sent::Refused(skb);
-            }
-            Err(_) => return Sent::Refused(skb),
-        }
-        stats.tx_frames.add(1);
-        stats.tx_bytes.add(header.len.into());
-        self.active.store(1, Relaxed);
-
-        let stopped = queue == self.queue && self.stop_if_full(dev, &mut tx);
-        let kick = (stopped || !more) && tx.producer.should_kick();
-        if kick {
-            stats.kicks.add_shared(1);
-        }
+        let pushed = self.push(&mut tx, &skb);
+        let ours = queue == self.queue;
+        let stopped = ours && pushed && self.stop_if_full(dev, &mut tx);
+        // Only a queue of our own can promise that its next frame is for this channel, and only a
+        // frame that gets in keeps the promise.
+        let another = more && ours && queue != SHARED_QUEUE && pushed && !stopped;
+        let kick = !another && tx.producer.should_kick();
         drop(tx);
         if kick {
+            self.peer.stats.kicks.add_shared(1);
             self.kick();
+        }
+        if !pushed {
+            return Sent::Refused(skb);
         }
         skb.tx_timestamp();
         skb.consume();
         Sent::Queued
+    }
+
+    /// Copies a frame into the FIFO; false if it does not go in.
+    fn push(&self, tx: &mut Tx, skb: &SkBuff) -> bool {
+        let Ok(virtio) = skb.virtio_header() else {
+            return false;
+        };
+        if !tx.open {
+            return false;
+        }
+        let header = RecordHeader {
+            len: skb.len(),
+            virtio,
+        };
+        let pushed = tx
+            .producer
+            .push(&header, |offset, chunk| skb.copy_to(offset, &chunk));
+        match pushed {
+            Ok(()) => {
+                self.peer.stats.tx_frames.add(1);
+                self.peer.stats.tx_bytes.add(header.len.into());
+                self.active.store(1, Relaxed);
+                true
+            }
+            Err(PushError::Fault(fault)) => {
+                tx.open = false;
+                self.set_fault(fault);
+                false
+            }
+            Err(_) => false,
+        }
     }
 
     /// Stops the channel's queue if the largest frame would not fit; true if it is stopped.
@@ -313,16 +327,15 @@ impl Channel {
             let frame = rx::take(&self.napi, dev, &self.peer, &rx, &record);
             rx.release(record);
             rx.publish();
-            let kick = rx.should_kick();
             drop(rx);
-            if kick {
-                self.peer.stats.kicks.add_shared(1);
-                self.kick();
-            }
             if let Some(skb) = frame {
                 rx::deliver(&self.napi, dev, &self.peer, self.queue, skb);
             }
             done = done.saturating_add(1);
+        }
+        if done != 0 && self.rx.lock().should_kick() {
+            self.peer.stats.kicks.add_shared(1);
+            self.kick();
         }
         done
     }

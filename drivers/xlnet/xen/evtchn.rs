@@ -241,7 +241,6 @@ impl EventChannel {
         // INVARIANT: `irq` was bound just now, with the address of `handler`'s contents.
         Ok(BoundChannel {
             irq,
-            port,
             handler,
             _name: name,
         })
@@ -288,22 +287,9 @@ impl Drop for EventChannel {
 /// `irq` is bound to [`thunk()`] with the address of `handler`'s contents.
 pub(crate) struct BoundChannel<H: Handler> {
     irq: u32,
-    port: Port,
     handler: Arc<H>,
     /// The interrupt's name, which the kernel only points to.
     _name: CString,
-}
-
-impl<H: Handler> BoundChannel<H> {
-    /// Returns the number of our end: what the other domain needs to connect.
-    pub(crate) fn port(&self) -> Port {
-        self.port
-    }
-
-    /// Returns whom the events are for.
-    pub(crate) fn handler(&self) -> &Arc<H> {
-        &self.handler
-    }
 }
 
 impl<H: Handler> Drop for BoundChannel<H> {

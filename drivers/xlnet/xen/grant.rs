@@ -201,16 +201,6 @@ impl GrantedPages {
         Ok(this)
     }
 
-    /// Returns the domain that may map the pages.
-    pub(crate) fn peer(&self) -> DomId {
-        self.to
-    }
-
-    /// Returns how many pages there are; at least one.
-    pub(crate) fn len(&self) -> usize {
-        self.addrs.len()
-    }
-
     /// Returns the grant reference of each page, in the order of [`GrantedPages::addrs()`].
     pub(crate) fn refs(&self) -> impl Iterator<Item = Ref> + '_ {
         self.grants.iter().map(|grant| grant.gref)

@@ -176,16 +176,6 @@ impl MappedPages {
         }
     }
 
-    /// Returns the domain whose pages these are.
-    pub(crate) fn peer(&self) -> DomId {
-        self.from
-    }
-
-    /// Returns how many pages there are; at least one.
-    pub(crate) fn len(&self) -> usize {
-        self.addrs.len()
-    }
-
     /// Returns the kernel virtual address of each page's 4096 bytes, in the order of the grants;
     /// valid for reads and writes for as long as `self` lives.
     pub(crate) fn addrs(&self) -> &[NonNull<u8>] {

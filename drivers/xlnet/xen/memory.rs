@@ -9,6 +9,10 @@ use super::{
         Ref, //
     },
     mapping::MappedPages,
+    pinned::{
+        Accounted,
+        Pinned, //
+    },
     DomId, //
 };
 use crate::proto::{
@@ -50,14 +54,14 @@ impl From<Error> for MapError {
 }
 
 enum Pages {
-    Granted(GrantedPages),
+    Granted(Accounted),
     Mapped(MappedPages),
 }
 
 impl Pages {
     fn addrs(&self) -> &[NonNull<u8>] {
         match self {
-            Self::Granted(pages) => pages.addrs(),
+            Self::Granted(pages) => pages.get().map_or(&[], GrantedPages::addrs),
             Self::Mapped(pages) => pages.addrs(),
         }
     }
@@ -90,16 +94,18 @@ fn control_of(head: &Pages) -> Result<ControlPage> {
 impl Memory {
     /// Allocates and grants the memory of a channel to `peer`, and writes `header` and the directory.
     ///
-    /// The rings have `1 << header.ring_shift` bytes each. Process context; may sleep.
+    /// The rings have `1 << header.ring_shift` bytes each. What the peer keeps mapped when it is over is
+    /// counted in `pinned`. Process context; may sleep.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a ring size the protocol does not allow, `ENOMEM`, `ENOSPC` if the grant table is
     /// full. Nothing is left behind.
-    pub(crate) fn grant(peer: DomId, header: &Header) -> Result<Self> {
+    pub(crate) fn grant(peer: DomId, header: &Header, pinned: &Arc<Pinned>) -> Result<Self> {
         let ring_bytes = 1u32.checked_shl(header.ring_shift.into()).ok_or(EINVAL)?;
         let pages = pages_per_ring(ring_bytes).checked_mul(2).ok_or(EINVAL)?;
-        let head = Pages::Granted(GrantedPages::new(peer, 1)?);
+        let head = GrantedPages::new(peer, 1)?;
+        let head = Pages::Granted(Accounted::new(head, pinned));
         let data = GrantedPages::new(peer, pages)?;
         let control = control_of(&head)?;
         control.init(header);
@@ -109,7 +115,7 @@ impl Memory {
         // INVARIANT: `data` has the pages of two rings.
         Ok(Self {
             control,
-            data: Pages::Granted(data),
+            data: Pages::Granted(Accounted::new(data, pinned)),
             head,
             ring_bytes,
         })
@@ -155,7 +161,7 @@ impl Memory {
     /// The grant reference of the control page, if it is ours.
     pub(crate) fn control_ref(&self) -> Option<Ref> {
         match &self.head {
-            Pages::Granted(pages) => pages.get_ref(0),
+            Pages::Granted(pages) => pages.get()?.get_ref(0),
             Pages::Mapped(_) => None,
         }
     }

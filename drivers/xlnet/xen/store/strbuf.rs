@@ -45,11 +45,6 @@ impl<const N: usize> StrBuf<N> {
         // By the type invariants there is always a NUL.
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }
-
-    /// Returns the string's bytes, without the NUL.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.as_cstr().to_bytes()
-    }
 }
 
 impl<const N: usize> fmt::Write for StrBuf<N> {

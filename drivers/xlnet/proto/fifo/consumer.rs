@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The consuming end of a ring.
+
+use super::super::fault::PeerFault;
+use super::super::index::Count;
+use super::super::layout::{record_size, RecordHeader, RECORD_HEADER_LEN};
+use super::super::mem::{Chunk, SharedMem, Word};
+use super::super::sync::{LoadOrder, StoreOrder};
+
+/// A record at the head of a ring: a private, checked copy of its header, and where its frame is.
+#[derive(Debug)]
+pub struct Record {
+    header: RecordHeader,
+    /// Count at which the record starts.
+    start: Count,
+}
+
+impl Record {
+    /// Returns the header. Its `len` is within the limits of a frame, the rest as the peer wrote it.
+    pub fn header(&self) -> &RecordHeader {
+        &self.header
+    }
+}
+
+/// The consuming end of a ring.
+///
+/// # Invariants
+///
+/// `published` lies at or before `cons`, and that at or before `prod`; from `published` to `prod`
+/// it is at most `size` bytes.
+pub struct Consumer<M: SharedMem> {
+    mem: M,
+    size: u32,
+    /// Bytes released.
+    cons: Count,
+    /// Bytes produced, as last accepted from the peer.
+    prod: Count,
+    /// Bytes released and published.
+    published: Count,
+    /// `published` when [`Consumer::should_kick`] last decided.
+    notified: Count,
+}
+
+impl<M: SharedMem> Consumer<M> {
+    /// Makes the consumer of a fresh ring, whose words are zero. It is not armed.
+    pub fn new(mem: M) -> Self {
+        let size = mem.size();
+        Self {
+            mem,
+            size,
+            cons: Count::default(),
+            prod: Count::default(),
+            published: Count::default(),
+            notified: Count::default(),
+        }
+    }
+
+    /// Returns the bytes consumed so far, modulo 2^32, record headers and padding included.
+    pub fn consumed(&self) -> u32 {
+        self.cons.0
+    }
+
+    /// Reads and checks the peer's count. C1 and C6 of the module's table.
+    fn refresh(&mut self) -> Result<(), PeerFault> {
+        let raw = self.mem.load(Word::Prod, LoadOrder::Acquire);
+        // The producer knows of no more space than was published.
+        let limit = self.published.advanced(self.size);
+        self.prod = Count::accept(raw, self.prod, limit)?;
+        Ok(())
+    }
+
+    /// Returns the record at the head of the ring, or `None` if there is none.
+    ///
+    /// It stays there until it is released; until then each call reads its header anew.
+    ///
+    /// # Errors
+    ///
+    /// The peer's count or the record is impossible.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator could not report a fault and go on"
+    )]
+    pub fn next(&mut self) -> Result<Option<Record>, PeerFault> {
+        if self.prod == self.cons {
+            self.refresh()?;
+            if self.prod == self.cons {
+                return Ok(None);
+            }
+        }
+        // C2, as is `payload`.
+        let mut bytes = [0; RECORD_HEADER_LEN as usize];
+        let mut rest = bytes.as_mut_slice();
+        let read = self.mem.chunks(self.cons.0, RECORD_HEADER_LEN, |chunk| {
+            let copied = chunk.copy_to(rest);
+            rest = core::mem::take(&mut rest)
+                .get_mut(copied..)
+                .unwrap_or_default();
+            Ok::<(), core::convert::Infallible>(())
+        });
+        let Ok(()) = read;
+        let header = RecordHeader::from_bytes(&bytes)?;
+        // Each published count stands at the end of a record.
+        if record_size(header.len) > self.prod.since(self.cons) {
+            return Err(PeerFault::Truncated);
+        }
+        Ok(Some(Record {
+            header,
+            start: self.cons,
+        }))
+    }
+
+    /// Calls `f` for each contiguous piece of `len` bytes of the record's frame from `offset` on.
+    ///
+    /// `f` gets the piece with its offset in the frame. A range that leaves the frame is cut to it.
+    ///
+    /// # Errors
+    ///
+    /// The first error of `f`.
+    pub fn payload<E>(
+        &self,
+        record: &Record,
+        offset: u32,
+        len: u32,
+        mut f: impl FnMut(u32, Chunk<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut at = offset.min(record.header.len);
+        let len = len.min(record.header.len - at);
+        let start = record.start.advanced(RECORD_HEADER_LEN).advanced(at);
+        self.mem.chunks(start.0, len, |chunk| {
+            let offset = at;
+            at += chunk.len() as u32;
+            f(offset, chunk)
+        })
+    }
+
+    /// Gives the record's place back, privately: the peer sees it at the next [`Consumer::publish`].
+    ///
+    /// A record that is not at the head any more is left alone.
+    pub fn release(&mut self, record: Record) {
+        if record.start == self.cons {
+            self.cons = self.cons.advanced(record_size(record.header.len));
+        }
+    }
+
+    /// Tells the peer of all that was released.
+    pub fn publish(&mut self) {
+        if self.published != self.cons {
+            // C3.
+            self.mem.store(Word::Cons, self.cons.0, StoreOrder::Release);
+            self.published = self.cons;
+        }
+    }
+
+    /// Returns whether the peer asked to be told of what was published since the last call.
+    ///
+    /// Whoever published must call this before it stops consuming, and kick if it returns true.
+    pub fn should_kick(&mut self) -> bool {
+        if self.notified == self.published {
+            return false;
+        }
+        self.mem.barrier();
+        // C4.
+        let event = Count(self.mem.load(Word::ConsEvent, LoadOrder::Relaxed));
+        let kick = Count::crossed(event, self.notified, self.published);
+        self.notified = self.published;
+        kick
+    }
+
+    /// Asks the peer to kick when it produces the next record.
+    ///
+    /// Returns true if there is a record already: then the caller goes on consuming, and a kick may
+    /// come all the same. What was released must have been published before.
+    ///
+    /// # Errors
+    ///
+    /// The peer's count was impossible.
+    pub fn arm(&mut self) -> Result<bool, PeerFault> {
+        // C5.
+        self.mem.store(
+            Word::ProdEvent,
+            self.cons.0.wrapping_add(1),
+            StoreOrder::Relaxed,
+        );
+        self.mem.barrier();
+        // C6.
+        self.refresh()?;
+        Ok(self.prod != self.cons)
+    }
+}
