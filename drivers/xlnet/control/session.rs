@@ -319,17 +319,13 @@ impl Session {
 
     /// Makes one step of the state machine, and those that follow from its actions.
     fn feed(&mut self, cx: &mut Context<'_>, event: Event) {
-        let mut events = [Some(event), None];
-        while let Some(event) = events.iter_mut().find_map(Option::take) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
             let before = self.state;
             let (after, actions) = step(self.role, before, event);
             self.state = after;
             for action in actions.iter() {
-                for follow in self.perform(cx, action).into_iter().flatten() {
-                    if let Some(slot) = events.iter_mut().find(|slot| slot.is_none()) {
-                        *slot = Some(follow);
-                    }
-                }
+                next = self.perform(cx, action).or(next);
             }
             if before != after {
                 self.entered(cx, before);
@@ -355,7 +351,8 @@ impl Session {
         }
     }
 
-    fn perform(&mut self, cx: &mut Context<'_>, action: Action) -> [Option<Event>; 2] {
+    /// Does one thing; returns what came of it.
+    fn perform(&mut self, cx: &mut Context<'_>, action: Action) -> Option<Event> {
         match action {
             Action::BeginDrain => self.stop_sending(cx),
             Action::SayClosing => self.say(ChannelState::Closing),
@@ -368,16 +365,16 @@ impl Session {
                     .publish(cx, self.state.number().unwrap_or(0), None)
                     .is_err()
                 {
-                    return [Some(Event::Timeout), None];
+                    return Some(Event::Timeout);
                 }
             }
-            Action::BuildOffer => return [Some(self.build(cx)), None],
-            Action::Attach => return self.attach(cx),
+            Action::BuildOffer => return Some(self.build(cx)),
+            Action::Attach => return Some(self.attach(cx)),
             Action::OpenQueue => self.open(cx),
             Action::Quarantine => self.report(),
             Action::Reread => cx.shared.work.trigger(),
         }
-        [None, None]
+        None
     }
 
     fn say(&self, state: ChannelState) {
@@ -440,23 +437,28 @@ impl Session {
         }
     }
 
-    fn attach(&mut self, cx: &mut Context<'_>) -> [Option<Event>; 2] {
+    fn attach(&mut self, cx: &mut Context<'_>) -> Event {
         let Some(offer) = self.entry.and_then(|entry| entry.offer) else {
-            return [Some(Event::SetupFailed), None];
+            return Event::SetupFailed;
         };
         let queue = cx.take_queue();
         let attached = Link::attach(&self.place(cx, queue), &offer);
         match attached {
             Ok(link) => {
                 self.link = Some(link);
-                [Some(Event::Attached), None]
+                Event::Attached
             }
+            // Not a breach of the protocol: grant references are used again, so an offer that was
+            // relayed late may lead to a page that has become something else.
             Err(MapError::Fault(fault)) => {
                 cx.put_queue(queue);
-                self.peer.stats.faults.add_shared(1);
-                let name = fault.name();
-                pr_warn!("domain {}: bad offer: {}\n", self.peer.domid, name);
-                [Some(Event::Fault), Some(Event::SetupFailed)]
+                self.failed();
+                pr_info!(
+                    "domain {}: its offer leads to no channel: {}\n",
+                    self.peer.domid,
+                    fault.name()
+                );
+                Event::SetupFailed
             }
             Err(MapError::Kernel(error)) => {
                 cx.put_queue(queue);
@@ -466,7 +468,7 @@ impl Session {
                     self.peer.domid,
                     error
                 );
-                [Some(Event::SetupFailed), None]
+                Event::SetupFailed
             }
         }
     }

@@ -197,6 +197,10 @@ impl Header {
     /// `features` are those both ends have; the header may use any of them.
     /// Returns the bytes of each ring.
     ///
+    /// An innocent peer can fail this: an offer that was relayed late may name a grant that is used
+    /// for something else by now. So the caller gives up the set-up, and does not take the peer for
+    /// hostile.
+    ///
     /// # Errors
     ///
     /// The [`PeerFault`] that names the first wrong field.

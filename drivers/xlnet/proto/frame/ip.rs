@@ -31,7 +31,7 @@ const fn bits(addr: Ip) -> u8 {
     }
 }
 
-/// Returns `addr` with all bits behind the first `len` cleared.
+/// Returns `addr` with all bits behind the first `len` cleared, none where it has no more than `len`.
 fn masked(addr: Ip, len: u8) -> Ip {
     match addr {
         Ip::V4(v4) => {
@@ -73,7 +73,7 @@ impl Prefix {
 
     /// Returns whether `ip` is one of its addresses.
     pub fn contains(&self, ip: Ip) -> bool {
-        bits(ip) == bits(self.addr) && masked(ip, self.len) == self.addr
+        masked(ip, self.len) == self.addr
     }
 }
 
