@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-3.0-only
+
+//! The daemon: keeps what guests are told equal to what follows from the host.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{signal, SignalKind};
+use tokio::time::{interval_at, sleep, sleep_until, Instant, MissedTickBehavior};
+use tracing::{debug, info, warn};
+use xlnet_proto::schema::{InHome, Node};
+
+use crate::addresses::Warning;
+use crate::apply::apply;
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::error::{Error, StoreError};
+use crate::hints::{GuestHint, Hints};
+use crate::inventory::{self, Domid, BACKENDS};
+use crate::lock::Lock;
+use crate::model::Model;
+use crate::notify;
+use crate::report::Garbage;
+use crate::store::{Store, Watch};
+
+/// Events that follow each other within this time are one.
+const COALESCE: Duration = Duration::from_millis(5);
+
+/// How often the store is asked for a sign of life, and systemd given one.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How often everything is looked at without being asked, which mends whatever no watch reported.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What the daemon keeps about one guest beside what it knows of it.
+struct Care {
+    /// Tells a domain from a later one of the same number.
+    uuid: String,
+    #[allow(dead_code, reason = "held for their drop")]
+    watches: Vec<Watch>,
+    requests: Budget,
+    log: Budget,
+    garbage: u64,
+}
+
+/// The daemon's state.
+pub struct Daemon<S> {
+    store: S,
+    model: Model,
+    hints: Arc<Hints>,
+    care: BTreeMap<Domid, Care>,
+    /// Guests to be looked at, those that wait for their budget included.
+    due: BTreeMap<Domid, GuestHint>,
+    warnings: BTreeSet<Warning>,
+}
+
+/// Serves until SIGTERM or SIGINT. What guests were told stays, so that their channels go on.
+///
+/// # Errors
+/// [`Error::Locked`] if another one runs, [`Error::NotDom0`], and [`Error::Store`] once the store
+/// is gone.
+pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<(), Error> {
+    let _lock = Lock::take(lock_file)?;
+    crate::dom0::require(&store).await?;
+    let doing = || "watch for signals".to_owned();
+    let mut terminate = signal(SignalKind::terminate()).map_err(|source| Error::System {
+        doing: doing(),
+        source,
+    })?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| Error::System {
+        doing: doing(),
+        source,
+    })?;
+
+    let mut daemon = Daemon::new(store, config);
+    let _watches = daemon.start().await?;
+    notify::ready();
+    info!(guests = daemon.model.guests.len(), "serving");
+    tokio::select! {
+        ended = daemon.serve() => ended?,
+        _ = terminate.recv() => info!("told to stop; channels go on without xlnetd"),
+        _ = interrupt.recv() => info!("told to stop; channels go on without xlnetd"),
+    }
+    notify::stopping();
+    Ok(())
+}
+
+impl<S: Store> Daemon<S> {
+    fn new(store: S, config: Config) -> Self {
+        Self {
+            store,
+            model: Model::new(config),
+            hints: Arc::new(Hints::default()),
+            care: BTreeMap::new(),
+            due: BTreeMap::new(),
+            warnings: BTreeSet::new(),
+        }
+    }
+
+    /// Registers the watches on the host, reads all of it, and brings what guests were told up to
+    /// date.
+    async fn start(&mut self) -> Result<Vec<Watch>, StoreError> {
+        let watches = vec![
+            self.store
+                .watch("@introduceDomain", self.hints.on_domains())
+                .await?,
+            self.store
+                .watch("@releaseDomain", self.hints.on_domains())
+                .await?,
+            self.store
+                .watch(BACKENDS, self.hints.on_backends(BACKENDS))
+                .await?,
+        ];
+        self.model.dom0 = crate::dom0::addresses();
+        self.follow_domains().await?;
+        let domids = std::mem::take(&mut self.due).into_keys();
+        for (domid, garbage) in self.model.look_at_all(&self.store, domids).await? {
+            self.count(domid, garbage);
+        }
+        self.settle(None).await?;
+        Ok(watches)
+    }
+
+    /// Serves until the store fails.
+    async fn serve(&mut self) -> Result<(), StoreError> {
+        let every = |period| {
+            let mut timer = interval_at(Instant::now() + period, period);
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            timer
+        };
+        let (mut heartbeat, mut look_again) = (every(HEARTBEAT), every(LOOK_AGAIN));
+        loop {
+            let waiting = self.next_budget();
+            tokio::select! {
+                () = self.hints.wait() => sleep(COALESCE).await,
+                () = sleep_until(waiting.unwrap_or_else(Instant::now)), if waiting.is_some() => {}
+                _ = heartbeat.tick() => {
+                    self.store.read("/local/domain/0/domid").await?;
+                    notify::alive();
+                }
+                _ = look_again.tick() => {
+                    self.model.dom0 = crate::dom0::addresses();
+                    self.follow_domains().await?;
+                    for domid in self.care.keys() {
+                        self.due.entry(*domid).or_default().merge(GuestHint::all());
+                    }
+                }
+            }
+            let pending = self.hints.take();
+            if pending.domains {
+                self.follow_domains().await?;
+            }
+            for (domid, hint) in pending.guests {
+                if self.care.contains_key(&domid) {
+                    self.due.entry(domid).or_default().merge(hint);
+                }
+            }
+            self.look_at_due().await?;
+        }
+    }
+
+    /// When the first of the waiting guests may be looked at.
+    fn next_budget(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let when = |(domid, care): (&Domid, &mut Care)| {
+            let waits = self.due.contains_key(domid);
+            waits.then(|| care.requests.available(now).err().unwrap_or(now))
+        };
+        self.care.iter_mut().filter_map(when).min()
+    }
+
+    /// Looks once at every guest that is due and has budget left.
+    async fn look_at_due(&mut self) -> Result<(), StoreError> {
+        for domid in self.due.keys().copied().collect::<Vec<_>>() {
+            let Some(care) = self.care.get_mut(&domid) else {
+                self.due.remove(&domid);
+                continue;
+            };
+            if care.requests.available(Instant::now()).is_err() {
+                continue;
+            }
+            let Some(hint) = self.due.remove(&domid) else {
+                continue;
+            };
+            let looked = self.model.look(&self.store, domid, &hint).await?;
+            self.charge(domid, looked.requests);
+            self.count(domid, looked.garbage);
+            for (other, peers) in looked.widened {
+                let hint = GuestHint {
+                    peers,
+                    ..GuestHint::default()
+                };
+                self.due.entry(other).or_default().merge(hint);
+            }
+            if looked.changed || hint.told {
+                self.settle(Some(domid)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what follows from the model. What it takes is charged to the guest that caused it, if
+    /// one did.
+    async fn settle(&mut self, cause: Option<Domid>) -> Result<(), StoreError> {
+        let plan = self.model.plan();
+        let counts = apply(&self.store, &plan.actions, &mut self.model.found).await?;
+        if let Some(domid) = cause {
+            self.charge(domid, plan.actions.len().try_into().unwrap_or(u32::MAX));
+        }
+        if !plan.actions.is_empty() {
+            debug!(?cause, ?counts, "brought up to date");
+        }
+        for warning in plan.warnings.difference(&self.warnings) {
+            if let Some(care) = self.care.get_mut(&warning.domid) {
+                if care.log.take(Instant::now()) {
+                    warn!(domid = warning.domid, "{}", warning.text);
+                }
+            }
+        }
+        self.warnings = plan.warnings;
+        let taking_part = plan.told.values().filter(|told| told.own.is_some()).count();
+        let pairs = plan
+            .told
+            .values()
+            .map(|told| told.peers.len())
+            .sum::<usize>()
+            / 2;
+        notify::status(
+            self.model.guests.len(),
+            taking_part,
+            pairs,
+            self.warnings.len(),
+        );
+        Ok(())
+    }
+
+    fn charge(&mut self, domid: Domid, used: u32) {
+        if let Some(care) = self.care.get_mut(&domid) {
+            care.requests.charge(used);
+        }
+    }
+
+    /// Counts a guest's garbage and speaks of it, not too often.
+    fn count(&mut self, domid: Domid, garbage: Garbage) {
+        let (Some(care), Some(example)) = (self.care.get_mut(&domid), garbage.example) else {
+            return;
+        };
+        care.garbage += garbage.count;
+        if care.log.take(Instant::now()) {
+            warn!(
+                domid,
+                total = care.garbage,
+                "invalid node, taken as absent: {example}"
+            );
+        }
+    }
+
+    /// Takes up domains that are new and drops those that are gone.
+    async fn follow_domains(&mut self) -> Result<(), StoreError> {
+        let homes = inventory::homes(&self.store).await?;
+        let mut alive = BTreeSet::new();
+        for domid in homes {
+            let Some(uuid) = inventory::uuid(&self.store, domid).await? else {
+                self.clear_leftover(domid).await?;
+                continue;
+            };
+            alive.insert(domid);
+            if self.care.get(&domid).is_some_and(|care| care.uuid == uuid) {
+                continue;
+            }
+            debug!(domid, uuid, "domain found");
+            let watches = self.watch(domid).await?;
+            let now = Instant::now();
+            let (requests, log) = (Budget::requests(now), Budget::log_lines(now));
+            self.care.insert(
+                domid,
+                Care {
+                    uuid,
+                    watches,
+                    requests,
+                    log,
+                    garbage: 0,
+                },
+            );
+            self.due.insert(domid, GuestHint::all());
+        }
+        let gone: Vec<_> = self
+            .care
+            .keys()
+            .copied()
+            .filter(|domid| !alive.contains(domid))
+            .collect();
+        for domid in &gone {
+            debug!(domid, "domain gone");
+            self.care.remove(domid);
+            self.due.remove(domid);
+            self.model.forget(*domid);
+        }
+        if !gone.is_empty() {
+            self.settle(None).await?;
+        }
+        Ok(())
+    }
+
+    async fn watch(&self, domid: Domid) -> Result<Vec<Watch>, StoreError> {
+        let nodes = InHome {
+            domid,
+            node: Node::GuestDir,
+        }
+        .to_string();
+        let devices = inventory::devices(domid);
+        Ok(vec![
+            self.store.watch(&nodes, self.hints.on_guest(domid)).await?,
+            self.store
+                .watch(&devices, self.hints.on_devices(domid))
+                .await?,
+        ])
+    }
+
+    /// Removes what a write that met the end of its domain has left: a home with nothing in it but
+    /// our nodes.
+    async fn clear_leftover(&self, domid: Domid) -> Result<(), StoreError> {
+        let home = format!("/local/domain/{domid}");
+        let names = self.store.list(&home).await?.unwrap_or_default();
+        let ours = Node::HelperDir.to_string();
+        let ours = ours.split('/').next().unwrap_or_default();
+        if names.iter().all(|name| name == ours) && !names.is_empty() {
+            info!(domid, "removing what is left of a domain that is gone");
+            self.store.rm(&home).await?;
+        }
+        Ok(())
+    }
+}

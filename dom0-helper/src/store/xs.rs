@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-3.0-only
+
+//! The real store, through xenstore-rs.
+//!
+//! Two properties of xenstore-rs 0.8 are contained here. Its watch channels hold eight events, and
+//! when one is full no request of the connection is answered any more: so each watch is drained by
+//! a task that does nothing else. And it does not notice a daemon that died: so every request has a
+//! deadline.
+
+use std::future::Future;
+use std::io::{Error, ErrorKind};
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use xenstore_rs::tokio::XsTokio;
+use xenstore_rs::{AsyncWatch, AsyncXs};
+
+use super::{OnEvent, Store, Watch};
+use crate::error::StoreError;
+
+/// How long xenstore may take for one answer. It answers in well under a millisecond; a live update
+/// of the daemon takes some seconds.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a watch that is no longer wanted has to be silent before it is given up: xenstore-rs
+/// forgets a subscriber whose channel is closed when an event arrives, and then leaves the watch
+/// registered in the daemon.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// A connection to the daemon; cheap to clone.
+#[derive(Clone)]
+pub struct Xs(XsTokio);
+
+impl Xs {
+    /// Connects to the socket, `$XENSTORED_PATH` or the usual one, else to the kernel's device.
+    ///
+    /// # Errors
+    /// [`StoreError::Connect`] if there is neither.
+    pub async fn connect() -> Result<Self, StoreError> {
+        match timeout(DEADLINE, XsTokio::new()).await {
+            Ok(Ok(xs)) => Ok(Self(xs)),
+            Ok(Err(error)) => Err(StoreError::Connect {
+                reason: error.to_string(),
+            }),
+            Err(_) => Err(StoreError::Connect {
+                reason: "no answer".into(),
+            }),
+        }
+    }
+}
+
+/// Awaits a request, with the deadline; a missing node is `None`.
+async fn answered<T>(
+    verb: &str,
+    path: &str,
+    request: impl Future<Output = Result<T, Error>>,
+) -> Result<Option<T>, StoreError> {
+    let described = || format!("{verb} {path}");
+    let Ok(result) = timeout(DEADLINE, request).await else {
+        return Err(StoreError::Timeout {
+            request: described(),
+            timeout: DEADLINE,
+        });
+    };
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => Ok(None),
+            ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+                Err(StoreError::Broken {
+                    request: described(),
+                    reason: error.to_string(),
+                })
+            }
+            ErrorKind::PermissionDenied => Err(StoreError::Denied {
+                request: described(),
+            }),
+            ErrorKind::InvalidData => Err(StoreError::Unreadable {
+                request: described(),
+                reason: error.to_string(),
+            }),
+            _ => Err(StoreError::Refused {
+                request: described(),
+                reason: error.to_string(),
+            }),
+        },
+    }
+}
+
+impl Store for Xs {
+    async fn read(&self, path: &str) -> Result<Option<String>, StoreError> {
+        Ok(answered("read", path, self.0.read(path))
+            .await?
+            .map(String::from))
+    }
+
+    async fn write(&self, path: &str, value: &str) -> Result<(), StoreError> {
+        match answered("write", path, self.0.write(path, value)).await? {
+            Some(()) => Ok(()),
+            None => Err(StoreError::Refused {
+                request: format!("write {path}"),
+                reason: "no such node".into(),
+            }),
+        }
+    }
+
+    async fn rm(&self, path: &str) -> Result<(), StoreError> {
+        answered("rm", path, self.0.rm(path)).await.map(|_| ())
+    }
+
+    async fn list(&self, path: &str) -> Result<Option<Vec<String>>, StoreError> {
+        let names = answered("list", path, self.0.directory(path)).await?;
+        // An empty directory is answered by one empty string.
+        Ok(names.map(|names| {
+            names
+                .into_iter()
+                .map(String::from)
+                .filter(|name| !name.is_empty())
+                .collect()
+        }))
+    }
+
+    async fn watch(&self, path: &str, on_event: OnEvent) -> Result<Watch, StoreError> {
+        let Some(mut events) = answered("watch", path, self.0.watch(path)).await? else {
+            return Err(StoreError::Refused {
+                request: format!("watch {path}"),
+                reason: "no such path".into(),
+            });
+        };
+        let (stop, mut stopped) = oneshot::channel::<()>();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    event = events.next() => match event {
+                        Some(path) => on_event(&path),
+                        None => return,
+                    },
+                    _ = &mut stopped => break,
+                }
+            }
+            while let Ok(Some(_)) = timeout(SILENCE, events.next()).await {}
+        });
+        Ok(Watch { stop })
+    }
+}
