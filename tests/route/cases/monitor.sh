@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The monitor follows the uplink without being told.
+# shellcheck disable=SC2154  # the harness's variables
+set -u
+# shellcheck source=/dev/null
+. "${0%/*}/../harness.sh"
+setup
+peers "$(peer 2 "$MAC2" 1 10.0.0.2,fd00::2)"
+holds() { [ "$(routes 4)" = "$1" ]; }
+listener() { ps -o pid=,comm= --ppid "$monitor_pid" | sed -n 's/^ *\([0-9]*\) ip$/\1/p'; }
+gone() { [ -z "$(routes 4)$(rules 4)" ]; }
+
+"$route" monitor 2>"$tmp/monitor.err" &
+monitor_pid=$!
+eventually holds "10.0.0.2 dev xlnet0 proto 88 src 10.0.0.1"
+ok "it reconciles at its start"
+ip addr del 10.0.0.1/24 dev eth7
+eventually gone
+ok "the uplink loses its address: the routes go"
+ip addr add 10.0.0.8/24 dev eth7
+eventually holds "10.0.0.2 dev xlnet0 proto 88 src 10.0.0.8"
+ok "it gets another: routed with that source"
+ip rule del pref 5000
+eventually sh -c 'ip -4 -N rule show | grep -q "lookup 5000"'
+ok "the rule is deleted by somebody: it comes back"
+ip link set xlnet0 down
+eventually gone
+ok "the device is set down: everything goes"
+ip link set xlnet0 up
+eventually holds "10.0.0.2 dev xlnet0 proto 88 src 10.0.0.8"
+ok "and comes back with it"
+ip link del eth7
+eventually gone
+ok "the uplink goes: everything goes"
+add_uplink eth8
+ip addr add 10.0.0.9/24 dev eth8
+eventually holds "10.0.0.2 dev xlnet0 proto 88 src 10.0.0.9"
+ok "another device with its MAC is the uplink"
+seq 20 32 | while read -r i; do ip addr add "10.0.0.$i/24" dev eth8; done
+ip addr del 10.0.0.9/24 dev eth8
+eventually sh -c "\"$route\" status"
+ok "after a burst of changes it is in sync"
+
+child=$(listener)
+[ -n "$child" ]
+ok "one process listens for it"
+kill "$monitor_pid"
+wait "$monitor_pid"
+equal $? 143
+ok "it ends when told"
+eventually sh -c "! kill -0 $child"
+ok "and its listener with it"
+equal "$(find "$tmp/run" -name 'monitor*')" ""
+ok "leaving no file"
+equal "$(cat "$tmp/monitor.err")" ""
+ok "it had nothing to complain of"
+
+"$route" monitor 2>"$tmp/monitor.err" &
+monitor_pid=$!
+listens() { [ -n "$(listener)" ]; }
+eventually listens
+kill "$(listener)"
+wait "$monitor_pid"
+equal $? 2
+ok "it fails when its listener dies, for systemd to start it again"
+finish
