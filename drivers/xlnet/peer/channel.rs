@@ -62,6 +62,9 @@ use kernel::{
 /// Space a queue keeps in hand before it stops: the largest frame always fits a running queue.
 const HEADROOM: u32 = record_size(MAX_FRAME_LEN);
 
+/// Bytes consumed after which the poll looks whether the peer waits for space, beside at its end.
+const FREED_LOOK: u32 = 32 << 10;
+
 /// The queue that channels share when there are more of them than queues.
 pub(crate) const SHARED_QUEUE: u16 = TX_QUEUES - 1;
 
@@ -149,6 +152,12 @@ impl Channel {
         self.line.kick();
     }
 
+    /// Sends an event that the peer asked for.
+    fn kick_counted(&self) {
+        self.peer.stats.kicks.add_shared(1);
+        self.kick();
+    }
+
     /// Writes our state word and tells the peer.
     pub(crate) fn say(&self, state: ChannelState) {
         self.memory.control().set_state(self.role, state);
@@ -227,8 +236,7 @@ impl Channel {
         let kick = !another && tx.producer.should_kick();
         drop(tx);
         if kick {
-            self.peer.stats.kicks.add_shared(1);
-            self.kick();
+            self.kick_counted();
         }
         if !pushed {
             return Sent::Refused(skb);
@@ -314,6 +322,7 @@ impl Channel {
     /// Takes frames out of the FIFO and gives them to the stack. Returns how many.
     fn receive(&self, dev: &Device, budget: u32) -> u32 {
         let mut done = 0u32;
+        let mut freed = 0u32;
         while done < budget {
             let mut rx = self.rx.lock();
             let record = match rx.next() {
@@ -325,17 +334,25 @@ impl Channel {
                 }
             };
             let frame = rx::take(&self.napi, dev, &self.peer, &rx, &record);
+            freed = freed.saturating_add(record_size(record.header().len));
             rx.release(record);
             rx.publish();
+            // A peer that waits for space should work while the stack does.
+            let kick = freed >= FREED_LOOK && rx.should_kick();
             drop(rx);
+            if freed >= FREED_LOOK {
+                freed = 0;
+            }
+            if kick {
+                self.kick_counted();
+            }
             if let Some(skb) = frame {
                 rx::deliver(&self.napi, dev, &self.peer, self.queue, skb);
             }
             done = done.saturating_add(1);
         }
         if done != 0 && self.rx.lock().should_kick() {
-            self.peer.stats.kicks.add_shared(1);
-            self.kick();
+            self.kick_counted();
         }
         done
     }
