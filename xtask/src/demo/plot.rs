@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Draws the demo's results: bars per test, in multiples of the uplink.
+
+use std::{collections::BTreeSet, fs, path::Path as Directory};
+
+use anyhow::{anyhow, Context, Result};
+use plotters::{
+    backend::{BitMapBackend, SVGBackend},
+    coord::Shift,
+    prelude::*,
+    style::{register_font, FontStyle},
+};
+use xlnet_lab::{cache::Cache, needs};
+
+use super::{Path, Row};
+
+/// The font of Debian's fonts-dejavu-core.
+const FONT: &str = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf";
+const SIZE: (u32, u32) = (1200, 640);
+const COLOURS: [RGBColor; 3] = [
+    RGBColor(120, 120, 120),
+    RGBColor(0, 114, 178),
+    RGBColor(230, 159, 0),
+];
+
+/// Makes sure that there is a font to write with.
+pub fn prepare(cache: &Cache) -> Result<()> {
+    if !Directory::new(FONT).is_file() {
+        needs::install(cache, &BTreeSet::from(["fonts-dejavu-core"]))?;
+    }
+    // The library keeps fonts for the life of the process.
+    let font = Box::leak(fs::read(FONT).context(FONT)?.into_boxed_slice());
+    register_font("sans-serif", FontStyle::Normal, font).map_err(|_| anyhow!("{FONT} is no font"))
+}
+
+/// Writes demo.svg and demo.png to `out`.
+pub fn draw(rows: &[Row], out: &Directory) -> Result<()> {
+    let (svg, png) = (out.join("demo.svg"), out.join("demo.png"));
+    chart(rows, &SVGBackend::new(&svg, SIZE).into_drawing_area()).context("drawing demo.svg")?;
+    let bitmap = BitMapBackend::new(&png, SIZE).into_drawing_area();
+    chart(rows, &bitmap).context("drawing demo.png")
+}
+
+fn chart<B: DrawingBackend>(rows: &[Row], area: &DrawingArea<B, Shift>) -> Result<()>
+where
+    B::ErrorType: 'static,
+{
+    area.fill(&WHITE)?;
+    let gains: Vec<f64> = rows
+        .iter()
+        .flat_map(|row| (0..3).map(|index| row.gain(index)))
+        .collect();
+    let top = gains.iter().copied().fold(1.0, f64::max) * 1.6;
+    let bottom = gains.iter().copied().fold(1.0, f64::min) / 1.6;
+    let width = rows.len() as f64;
+    let mut chart = ChartBuilder::on(area)
+        .caption(
+            "Guest to guest on one Xen host, emulated: multiples of the uplink",
+            ("sans-serif", 24),
+        )
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(72)
+        .build_cartesian_2d(0.0..width, (bottom..top).log_scale())?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .disable_x_axis()
+        .y_desc("times the uplink (log scale, more is better)")
+        .y_label_formatter(&|value| format!("{value}x"))
+        .label_style(("sans-serif", 15))
+        .draw()?;
+    for (index, path) in Path::ALL.into_iter().enumerate() {
+        let colour = COLOURS[index];
+        let bar = move |slot: usize| {
+            let left = slot as f64 + 0.12 + 0.26 * index as f64;
+            (left, left + 0.24)
+        };
+        chart
+            .draw_series(rows.iter().enumerate().map(|(slot, row)| {
+                let (left, right) = bar(slot);
+                Rectangle::new([(left, bottom), (right, row.gain(index))], colour.filled())
+            }))?
+            .label(path.name())
+            .legend(move |(x, y)| Rectangle::new([(x, y - 6), (x + 14, y + 6)], colour.filled()));
+        chart.draw_series(rows.iter().enumerate().map(|(slot, row)| {
+            let (left, _) = bar(slot);
+            let text = figure(row.figures[index], row.unit);
+            Text::new(text, (left, row.gain(index) * 1.08), ("sans-serif", 12))
+        }))?;
+    }
+    chart.draw_series(rows.iter().enumerate().map(|(slot, row)| {
+        // Below the axis: the mesh cannot label the middle of a group.
+        let place = (slot as f64 + 0.12, bottom);
+        EmptyElement::at(place) + Text::new(row.test.name(), (0, 10), ("sans-serif", 16))
+    }))?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .label_font(("sans-serif", 16))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
+
+fn figure(value: f64, unit: &str) -> String {
+    let digits = match value {
+        value if value < 10.0 => 2,
+        value if value < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {unit}")
+}

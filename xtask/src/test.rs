@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `cargo xtask test`: everything that can be checked, from formatting to real Xen.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, time::Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use xlnet_lab::{
+    cache::Cache,
+    command, needs,
+    product::{Lint, Project},
+    progress::Progress,
+    roots,
+};
+use xlnet_vm_tests::{bed::Maker, runner, scenarios};
+
+mod report;
+
+use report::{close, counted, Checked};
+
+/// What to test.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only these areas; all by default
+    #[arg(value_enum)]
+    areas: Vec<Area>,
+    /// Of the Xen tests, only those whose name contains this
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// List the Xen tests and stop
+    #[arg(long)]
+    list: bool,
+    /// How long each fuzz target runs, in seconds
+    #[arg(long, default_value_t = 20)]
+    fuzz_seconds: u32,
+    /// Print the results as JSON, before the closing line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A part of the tests.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Area {
+    /// rustfmt, clippy, shellcheck; the module's too
+    Lint,
+    /// The protocol: model-based tests, loom, fuzzing
+    Host,
+    /// xlnetd against both real xenstore daemons
+    Helper,
+    /// The guests' routing script, in network namespaces
+    Route,
+    /// Everything together, on real Xen
+    Vm,
+}
+
+/// Runs them all, and says whether all passed.
+pub fn run(args: &Args) -> Result<bool> {
+    let chosen: Vec<_> = scenarios()
+        .into_iter()
+        .filter(|scenario| scenario.name.contains(&args.filter))
+        .collect();
+    if args.list {
+        for scenario in chosen {
+            println!("{}", scenario.name);
+        }
+        return Ok(true);
+    }
+    let cache = Cache::open(Progress::default())?;
+    needs::ensure(&cache)?;
+    let project = Project::find()?;
+    let wanted = |area| args.areas.is_empty() || args.areas.contains(&area);
+    let mut tests = Tests {
+        cache: &cache,
+        project: &project,
+        results: Vec::new(),
+    };
+    if wanted(Area::Lint) {
+        tests.lint()?;
+    }
+    if wanted(Area::Host) {
+        tests.host(args.fuzz_seconds)?;
+    }
+    if wanted(Area::Helper) {
+        tests.helper()?;
+    }
+    if wanted(Area::Route) {
+        let mut script = Command::new("sh");
+        tests.check("guest routing", script.arg("tests/route/run.sh"));
+    }
+    if wanted(Area::Vm) && !chosen.is_empty() {
+        tests.vm(&chosen);
+    }
+    Ok(close(&tests.results, args.json))
+}
+
+struct Tests<'a> {
+    cache: &'a Cache,
+    project: &'a Project,
+    results: Vec<Checked>,
+}
+
+impl Tests<'_> {
+    fn lint(&mut self) -> Result<()> {
+        self.check("rustfmt", cargo().args(["fmt", "--all", "--check"]));
+        self.check(
+            "clippy",
+            cargo().args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        );
+        let scripts = self.scripts()?;
+        self.check("shellcheck", Command::new("shellcheck").args(scripts));
+        let cache = self.cache;
+        let project = self.project;
+        self.step("module: rustfmt", || {
+            project.check_module_format(cache, &roots::build_root(cache)?)
+        });
+        self.step("module: clippy", || {
+            let build = roots::build_root(cache)?;
+            project.build_module(cache, &build, Lint::Clippy).map(drop)
+        });
+        Ok(())
+    }
+
+    /// The tree's shell scripts: what git knows and begins as one.
+    fn scripts(&self) -> Result<Vec<PathBuf>> {
+        let mut git = Command::new("git");
+        git.args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]);
+        let names = command::output(git.current_dir(self.project.root()))?;
+        let scripts = names.split('\0').map(PathBuf::from).filter(|path| {
+            fs::read(self.project.root().join(path)).is_ok_and(|text| {
+                [b"#!/bin/sh\n".as_slice(), b"#!/bin/bash\n"]
+                    .iter()
+                    .any(|start| text.starts_with(start))
+            })
+        });
+        Ok(scripts.collect())
+    }
+
+    fn host(&mut self, fuzz_seconds: u32) -> Result<()> {
+        self.check(
+            "protocol",
+            cargo().args([
+                "test",
+                "--workspace",
+                "--exclude",
+                "xlnetd",
+                "--no-fail-fast",
+            ]),
+        );
+        self.check(
+            "protocol under loom",
+            cargo()
+                .args([
+                    "test",
+                    "--release",
+                    "--package",
+                    "xlnet-host-tests",
+                    "--test",
+                    "loom",
+                ])
+                .env("RUSTFLAGS", "--cfg loom"),
+        );
+        self.install(&[("g++", "g++")])?;
+        for target in files_in(&self.project.root().join("tests/fuzz/fuzz_targets"))? {
+            let name = target
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let found = self.cache.dir().join("fuzz").join(&name);
+            fs::create_dir_all(&found)?;
+            self.check(
+                &format!("fuzz {name}"),
+                cargo()
+                    .args(["run", "--release", "--bin", &name, "--"])
+                    .arg(format!("-max_total_time={fuzz_seconds}"))
+                    .arg(format!("-artifact_prefix={}/", found.display()))
+                    .args([&found, &PathBuf::from("corpus").join(&name)])
+                    .current_dir(self.project.root().join("tests/fuzz")),
+            );
+        }
+        Ok(())
+    }
+
+    fn helper(&mut self) -> Result<()> {
+        let version = fs::read_to_string("/etc/os-release")?;
+        let package = if version.contains("VERSION_ID=\"12\"") {
+            "xen-utils-4.17"
+        } else {
+            "xen-utils-4.20"
+        };
+        let library = format!("/usr/lib/{}", package.replace("-utils", ""));
+        if !PathBuf::from(library).is_dir() {
+            needs::install(self.cache, &BTreeSet::from([package]))?;
+        }
+        self.install(&[("gcc", "gcc")])?;
+        self.check(
+            "helper",
+            cargo().args(["test", "--package", "xlnetd", "--no-fail-fast"]),
+        );
+        Ok(())
+    }
+
+    fn vm(&mut self, chosen: &[xlnet_vm_tests::Scenario]) {
+        let maker = match Maker::new(self.cache, self.project) {
+            Ok(maker) => maker,
+            Err(error) => {
+                self.step("prepare the Xen tests", || Err(error));
+                return;
+            }
+        };
+        for outcome in runner::run(&maker, chosen) {
+            let failed = u32::from(outcome.failure.is_some());
+            self.results.push(Checked {
+                name: outcome.name.to_owned(),
+                passed: 1 - failed,
+                failed,
+                seconds: outcome.seconds,
+                failure: outcome.failure,
+            });
+        }
+    }
+
+    fn install(&self, programs: &[(&str, &'static str)]) -> Result<()> {
+        let missing: BTreeSet<_> = programs
+            .iter()
+            .filter(|(program, _)| !needs::is_on_path(program))
+            .map(|(_, package)| *package)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        needs::install(self.cache, &missing)
+    }
+
+    /// Runs a program that reports how many tests passed, or is one test itself.
+    fn check(&mut self, name: &str, program: &mut Command) {
+        let log = self.cache.log(&name.replace([' ', ':'], "-"));
+        if program.get_current_dir().is_none() {
+            program.current_dir(self.project.root());
+        }
+        let begun = Instant::now();
+        let result = fs::write(&log, "")
+            .with_context(|| log.display().to_string())
+            .and_then(|()| {
+                self.cache
+                    .progress()
+                    .step(name, || command::run(program, &log))
+            });
+        let text = fs::read(&log).unwrap_or_default();
+        let (passed, failed) = match counted(&String::from_utf8_lossy(&text)) {
+            // A program that fails without a failed test did not get to its tests.
+            (passed, 0) if result.is_err() => (passed, 1),
+            (0, 0) => (1, 0),
+            counts => counts,
+        };
+        self.add(name, passed, failed, begun, result);
+    }
+
+    /// Runs something that is one test.
+    fn step(&mut self, name: &str, work: impl FnOnce() -> Result<()>) {
+        let begun = Instant::now();
+        let result = self.cache.progress().step(name, work);
+        let failed = u32::from(result.is_err());
+        self.add(name, 1 - failed, failed, begun, result);
+    }
+
+    fn add(&mut self, name: &str, passed: u32, failed: u32, begun: Instant, result: Result<()>) {
+        let failure = result.err().map(|error| format!("{error:#}"));
+        if let Some(failure) = &failure {
+            self.cache.progress().say(failure);
+        }
+        let seconds = begun.elapsed().as_secs_f32();
+        self.results.push(Checked {
+            name: name.to_owned(),
+            passed,
+            failed,
+            seconds,
+            failure,
+        });
+    }
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn files_in(dir: &std::path::Path) -> Result<Vec<PathBuf>> {
+    let mut files = fs::read_dir(dir)
+        .with_context(|| dir.display().to_string())?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
