@@ -65,11 +65,11 @@ use session::{
     Session, //
 };
 
-/// How often [`Control::shutdown`] looks whether the channels are closed, in milliseconds.
-const SHUTDOWN_STEP: i64 = 20;
+/// How often [`Control::leave`] looks whether the channels are closed, in milliseconds.
+const LEAVE_STEP: i64 = 20;
 
 /// How often it looks at most.
-const SHUTDOWN_STEPS: u32 = 150;
+const LEAVE_STEPS: u32 = 150;
 
 /// What there is.
 struct State {
@@ -128,9 +128,9 @@ impl Control {
         )
     }
 
-    /// Closes every channel, in bounded time, and withdraws from the segment. Process context; the
-    /// watch is gone already.
-    pub(crate) fn shutdown(&self) {
+    /// Closes every channel, in bounded time, and withdraws from the segment: for good when the module
+    /// goes, until [`Control::arrive`] when the guest is suspended. Process context.
+    pub(crate) fn leave(&self) {
         {
             let mut state = self.state.lock();
             state.leaving = true;
@@ -138,12 +138,12 @@ impl Control {
                 let _ = nodes::write_self(&self.own(&state, GuestState::Leaving));
             }
         }
-        for _ in 0..SHUTDOWN_STEPS {
+        for _ in 0..LEAVE_STEPS {
             self.run();
             if self.state.lock().sessions.iter().all(Session::is_closed) {
                 break;
             }
-            fsleep(Delta::from_millis(SHUTDOWN_STEP));
+            fsleep(Delta::from_millis(LEAVE_STEP));
         }
         let mut state = self.state.lock();
         let mut cx = self.context(&mut state);
@@ -153,7 +153,28 @@ impl Control {
         }
         drop(sessions);
         drop(self.shared.table.replace(None));
+        drop(self.shared.identity.replace(None));
+        self.device.device().set_carrier(false);
         let _ = nodes::remove_all();
+    }
+
+    /// Begins anew, as another instance and perhaps in another domain or on another host. Process
+    /// context; the control task may still be frozen.
+    pub(crate) fn arrive(&self) {
+        let mut state = self.state.lock();
+        state.epoch = random_u64().max(1);
+        state.domid = None;
+        state.announced = false;
+        state.leaving = false;
+        self.stale.store(1, Relaxed);
+        self.shared.claim.lock().1 = true;
+        drop(state);
+        self.shared.work.trigger();
+    }
+
+    /// What the data path and the callbacks share with this.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     fn own(&self, state: &State, said: GuestState) -> GuestSelf {

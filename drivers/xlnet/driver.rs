@@ -31,8 +31,10 @@ impl kernel::Module for Xlnet {
         }
         let control = Control::new()?;
         let worker = work::Registration::new(control.clone());
+        *control.shared().sleeper.lock() = Some(control.clone());
         // The watch calls once when it is made, which starts everything.
-        let watch = Watch::new(c"xlnet/0", control.clone())?;
+        let watch = Watch::new(c"xlnet/0", control.clone())
+            .inspect_err(|_| *control.shared().sleeper.lock() = None)?;
         Ok(Self {
             watch: Some(watch),
             worker: Some(worker),
@@ -44,7 +46,9 @@ impl kernel::Module for Xlnet {
 impl Drop for Xlnet {
     fn drop(&mut self) {
         drop(self.watch.take());
-        self.control.shutdown();
+        // From here on a suspend finds nothing to do.
+        *self.control.shared().sleeper.lock() = None;
+        self.control.leave();
         drop(self.worker.take());
     }
 }

@@ -3,6 +3,7 @@
 //! The device as the stack and the user see it: the data path's shared state and the callbacks.
 
 use crate::{
+    control::Control,
     net::{
         device::Device,
         ops::{
@@ -76,6 +77,9 @@ pub(crate) struct Shared {
     /// What the guest claims as its addresses, and whether the control task is yet to publish it.
     #[pin]
     pub(crate) claim: Mutex<(Claims, bool)>,
+    /// Whom a suspend concerns, while the module is loaded.
+    #[pin]
+    pub(crate) sleeper: Mutex<Option<Arc<Control>>>,
     /// The peers whose counters `ethtool -S` shows.
     #[pin]
     rows: SpinLock<Option<Arc<Table>>>,
@@ -99,6 +103,7 @@ impl Shared {
                 generation: Atomic::new(1),
                 up: Atomic::new(0),
                 claim <- new_mutex!((Claims::default(), false), "xlnet_claim"),
+                sleeper <- new_mutex!(None, "xlnet_sleeper"),
                 rows <- new_spinlock!(None, "xlnet_rows"),
             }),
             GFP_KERNEL,
@@ -194,6 +199,20 @@ impl Driver for Shared {
                 channel.kick();
                 channel.schedule();
             }
+        }
+    }
+
+    fn freeze(&self) {
+        let sleeper = self.sleeper.lock().clone();
+        if let Some(control) = sleeper {
+            control.leave();
+        }
+    }
+
+    fn thaw(&self) {
+        let sleeper = self.sleeper.lock().clone();
+        if let Some(control) = sleeper {
+            control.arrive();
         }
     }
 

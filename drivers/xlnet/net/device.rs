@@ -11,6 +11,7 @@ use crate::{
         ethtool,
         ops,
         ops::Driver,
+        pm,
         stats,
         sysfs, //
     },
@@ -260,7 +261,7 @@ unsafe extern "C" fn setup<T: Driver>(dev: *mut bindings::net_device) {
         (*dev).ethtool_ops = ethtool::table::<T>();
         (*dev).stat_ops = stats::table::<T>();
         (*dev).sysfs_groups[0] = sysfs::group::<T>();
-        bindings::xlnet_set_devtype(dev, sysfs::device_type());
+        bindings::xlnet_set_devtype(dev, pm::device_type::<T>());
         bindings::xlnet_set_pcpu_stat_type(dev, bindings::netdev_stat_type_NETDEV_PCPU_STAT_DSTATS);
         (*dev).features = FEATURES;
         (*dev).hw_features = FEATURES;

@@ -56,6 +56,13 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// [`Driver::stat_rows`], and as many rows are produced.
     fn stats(&self, rows: &mut dyn FnMut(fmt::Arguments<'_>, u64));
 
+    /// The guest is about to be suspended: nothing of it may be shared afterwards. User space and
+    /// kernel threads are frozen; xenstore still answers. Without the RTNL.
+    fn freeze(&self);
+
+    /// The guest runs again, perhaps elsewhere; or it was not suspended after all. Without the RTNL.
+    fn thaw(&self);
+
     /// Takes a snapshot of which counters there are, and returns their number. What
     /// [`Driver::stats`] produces until the next call follows it.
     fn stat_rows(&self) -> u32;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `xlnet/` directory below the device in sysfs, and the device's type.
+//! The `xlnet/` directory below the device in sysfs.
 //!
 //! The attributes are binary ones because the list of peers may exceed a page. C header:
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
@@ -36,7 +36,7 @@ struct Adapter<T: Driver>(core::marker::PhantomData<T>);
 
 /// Makes a constant that holds pointers usable as a `static`.
 #[repr(transparent)]
-struct Shared<T>(T);
+pub(super) struct Shared<T>(pub(super) T);
 
 // SAFETY: The tables are never written to.
 unsafe impl<T> Sync for Shared<T> {}
@@ -141,14 +141,4 @@ impl<T: Driver> Adapter<T> {
 /// The attribute group of a driver's devices.
 pub(super) fn group<T: Driver>() -> *const bindings::attribute_group {
     &Adapter::<T>::GROUP.0
-}
-
-/// The type of the device: `DEVTYPE=xlnet` in its uevents.
-pub(super) fn device_type() -> *const bindings::device_type {
-    static TYPE: Shared<bindings::device_type> = Shared(bindings::device_type {
-        name: c"xlnet".as_ptr().cast(),
-        // SAFETY: What is left are optional pointers.
-        ..unsafe { core::mem::zeroed() }
-    });
-    &TYPE.0
 }

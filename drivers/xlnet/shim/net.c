@@ -57,6 +57,11 @@ struct net_device *xlnet_kobj_netdev(struct kobject *kobj)
 	return to_net_dev(kobj_to_dev(kobj));
 }
 
+struct net_device *xlnet_device_netdev(struct device *dev)
+{
+	return to_net_dev(dev);
+}
+
 void xlnet_set_devtype(struct net_device *dev, const struct device_type *type)
 {
 	SET_NETDEV_DEVTYPE(dev, type);
