@@ -35,9 +35,17 @@ pub mod ethertype {
     pub const IPV6: u16 = 0x86dd;
     /// An outer VLAN tag, IEEE 802.1ad.
     pub const QINQ: u16 = 0x88a8;
+
+    /// Returns whether a VLAN tag follows.
+    pub const fn is_tag(ethertype: u16) -> bool {
+        matches!(ethertype, VLAN | QINQ)
+    }
 }
 
 const VLAN_HLEN: usize = 4;
+
+/// The bits of a tag that are the VLAN.
+const VLAN_ID_MASK: u16 = 0x0fff;
 const IPV6_HLEN: usize = 40;
 const PROTO_ICMPV6: u8 = 58;
 /// ICMPv6 types of neighbour discovery, RFC 4861: router solicitation to redirect.
@@ -66,11 +74,16 @@ impl EthernetHeader {
     }
 }
 
-/// Returns the address that sent the frame, as it claims itself, below up to two VLAN tags.
+/// Returns the address that sent the frame, as it claims itself.
 ///
 /// That is the source of an IPv4 or IPv6 packet, or the sender of an ARP packet. Frames without
 /// such an address give `None`: other protocols, headers cut short, an ARP probe (RFC 5227), and
-/// neighbour discovery, whose source may be link-local or unspecified.
+/// neighbour discovery, whose source may be link-local or unspecified; and frames in a VLAN, a
+/// network of its own, whose addresses nobody has assigned.
+///
+/// A tag with VLAN 0 carries a priority only: receivers take the frame as untagged, so what is below
+/// is looked at. More than two of them have no use; such a frame claims the unspecified address, which
+/// no guest owns.
 ///
 /// `frame` needs to hold only the first [`SOURCE_IP_BYTES`] bytes.
 pub fn source_ip(frame: &[u8]) -> Option<Ip> {
@@ -78,10 +91,13 @@ pub fn source_ip(frame: &[u8]) -> Option<Ip> {
     let mut ethertype = header.ethertype;
     let mut rest = frame.get(ETH_HLEN..)?;
     for _ in 0..2 {
-        if ethertype != ethertype::VLAN && ethertype != ethertype::QINQ {
+        if !ethertype::is_tag(ethertype) {
             break;
         }
-        let &[_, _, t0, t1] = rest.first_chunk()?;
+        let &[c0, c1, t0, t1] = rest.first_chunk()?;
+        if u16::from_be_bytes([c0, c1]) & VLAN_ID_MASK != 0 {
+            return None;
+        }
         ethertype = u16::from_be_bytes([t0, t1]);
         rest = rest.get(VLAN_HLEN..)?;
     }
@@ -89,6 +105,7 @@ pub fn source_ip(frame: &[u8]) -> Option<Ip> {
         ethertype::IPV4 => ipv4_source(rest),
         ethertype::IPV6 => ipv6_source(rest),
         ethertype::ARP => arp_sender(rest),
+        tag if ethertype::is_tag(tag) => Some(Ip::V4(core::net::Ipv4Addr::UNSPECIFIED)),
         _ => None,
     }
 }
@@ -130,10 +147,14 @@ mod tests {
     use super::*;
 
     fn frame(tags: &[u16], ethertype: u16, payload: &[u8]) -> Vec<u8> {
+        tagged(tags, 0xe000, ethertype, payload)
+    }
+
+    fn tagged(tags: &[u16], control: u16, ethertype: u16, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![0x02; 12];
         for tag in tags {
             frame.extend(tag.to_be_bytes());
-            frame.extend([0, 7]);
+            frame.extend(control.to_be_bytes());
         }
         frame.extend(ethertype.to_be_bytes());
         frame.extend(payload);
@@ -165,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sender_is_found_below_two_tags() {
+    fn the_sender_is_found_below_two_priority_tags() {
         let source = [10, 0, 0, 9];
         for tags in [
             &[][..],
@@ -177,6 +198,26 @@ mod tests {
             assert_eq!(source_ip(&frame(tags, ethertype::ARP, &arp(source))), ip);
             let v6 = source_ip(&frame(tags, ethertype::IPV6, &ipv6(6, 0)));
             assert_eq!(v6, "2001::9".parse().ok());
+        }
+    }
+
+    #[test]
+    fn a_third_priority_tag_claims_an_address_nobody_owns() {
+        let source = source_ip(&frame(
+            &[ethertype::VLAN; 3],
+            ethertype::IPV4,
+            &ipv4([10, 0, 0, 9]),
+        ));
+        assert_eq!(source, "0.0.0.0".parse().ok());
+    }
+
+    #[test]
+    fn a_vlan_is_a_network_of_its_own() {
+        for tags in [&[ethertype::VLAN][..], &[ethertype::QINQ, ethertype::VLAN]] {
+            for control in [7, 0xe007] {
+                let frame = tagged(tags, control, ethertype::IPV4, &ipv4([10, 0, 0, 9]));
+                assert_eq!(source_ip(&frame), None);
+            }
         }
     }
 
