@@ -10,6 +10,7 @@
 //! Locks: [`Control::state`] is held for a whole run. Below it are taken the RTNL, the peers' hold
 //! locks, and the channels' locks. The callbacks that hold the RTNL only trigger a run.
 
+mod context;
 mod deadline;
 mod link;
 mod nodes;
@@ -43,6 +44,7 @@ use crate::{
         DomId, //
     },
 };
+use context::Context;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -60,10 +62,7 @@ use kernel::{
         Delta, //
     },
 };
-use session::{
-    Context,
-    Session, //
-};
+use session::Session;
 
 /// How often [`Control::leave`] looks whether the channels are closed, in milliseconds.
 const LEAVE_STEP: i64 = 20;

@@ -2,22 +2,16 @@
 
 //! One peer as the control task sees it: the state machine of its channels, fed and obeyed.
 
+mod act;
+
 use super::{
+    context::Context,
     deadline::Deadline,
-    link::{
-        Link,
-        Place, //
-    },
-    nodes, //
+    link::Link, //
 };
 use crate::{
-    net::{
-        device::Device,
-        napi::with_bh_disabled, //
-    },
-    netdev::Shared,
+    net::napi::with_bh_disabled,
     peer::{
-        channel::SHARED_QUEUE,
         Path,
         Peer, //
     },
@@ -28,18 +22,12 @@ use crate::{
         },
         peer_state::{
             step,
-            Action,
             Event,
             State, //
         },
-        schema::{
-            Offer,
-            PeerEntry,
-            PeerRequest, //
-        },
+        schema::PeerEntry, //
     },
-    tx,
-    xen::memory::MapError, //
+    tx, //
 };
 use kernel::{
     prelude::*,
@@ -51,6 +39,9 @@ const SETUP_MS: u32 = 5_000;
 
 /// How long it may take to drain a channel.
 const DRAIN_MS: u32 = 1_000;
+
+/// How long a peer takes to unmap a channel, as a rule.
+const UNMAP_MS: u32 = 50;
 
 /// How often the rings of a draining channel are looked at.
 const DRAIN_LOOK_MS: u32 = 10;
@@ -67,40 +58,6 @@ const RETRY_MIN_MS: u32 = 500;
 /// The longest such wait.
 const RETRY_MAX_MS: u32 = 30_000;
 
-/// What a session works on.
-pub(super) struct Context<'a> {
-    pub(super) shared: &'a Arc<Shared>,
-    pub(super) dev: &'a Device,
-    pub(super) epoch: u64,
-    pub(super) queues: &'a mut u64,
-    pub(super) sessions: &'a mut KVVec<Session>,
-    /// What routes depend on has changed.
-    pub(super) list_changed: bool,
-    /// The state of a channel has changed.
-    pub(super) path_changed: bool,
-}
-
-impl Context<'_> {
-    /// Takes the sessions out, so that each can be given the context.
-    pub(super) fn take_sessions(&mut self) -> KVVec<Session> {
-        core::mem::replace(self.sessions, KVVec::new())
-    }
-
-    /// A transmit queue for a channel. More channels than queues share the last one.
-    fn take_queue(&mut self) -> u16 {
-        let free = (1..SHARED_QUEUE).find(|queue| *self.queues & (1 << queue) == 0);
-        let queue = free.unwrap_or(SHARED_QUEUE);
-        *self.queues |= 1 << queue;
-        queue
-    }
-
-    fn put_queue(&mut self, queue: u16) {
-        if queue != 0 && queue < SHARED_QUEUE {
-            *self.queues &= !(1 << queue);
-        }
-    }
-}
-
 /// A peer of one (domid, epoch), and the channel to it.
 pub(super) struct Session {
     peer: Arc<Peer>,
@@ -116,6 +73,8 @@ pub(super) struct Session {
     retry_ms: u32,
     /// When the channel has been idle for long enough.
     idle: Option<Deadline>,
+    /// When a peer that said it is gone has unmapped the channel.
+    unmapped: Option<Deadline>,
     /// When a peer whose entry is gone is forgotten.
     linger: Option<Deadline>,
 }
@@ -133,6 +92,7 @@ impl Session {
             retry: None,
             retry_ms: RETRY_MIN_MS,
             idle: None,
+            unmapped: None,
             linger: None,
         }
     }
@@ -254,7 +214,7 @@ impl Session {
                 Ok(ChannelState::SettingUp) => {}
                 Ok(ChannelState::Ready) => self.feed(cx, Event::PeerReady),
                 Ok(ChannelState::Closing) => self.feed(cx, Event::PeerClosing),
-                Ok(ChannelState::Gone) => self.feed(cx, Event::PeerGone),
+                Ok(ChannelState::Gone) => self.feed_gone(cx),
                 Err(fault) => channel.set_fault(fault),
             }
         }
@@ -273,6 +233,16 @@ impl Session {
             self.feed(cx, Event::Fault);
         }
         self.feed_idle(cx);
+    }
+
+    /// The peer says that it is gone just before it unmaps: what we end a moment later need not go by
+    /// the kernel's list of grants that are still in use.
+    fn feed_gone(&mut self, cx: &mut Context<'_>) {
+        self.feed(cx, Event::PeerClosing);
+        let unmapped = *self.unmapped.get_or_insert(Deadline::after(UNMAP_MS));
+        if unmapped.passed() {
+            self.feed(cx, Event::PeerGone);
+        }
     }
 
     fn feed_idle(&mut self, cx: &mut Context<'_>) {
@@ -349,176 +319,6 @@ impl Session {
             State::Fault { .. } => tx::discard_hold(cx.dev, &self.peer, false),
             _ => {}
         }
-    }
-
-    /// Does one thing; returns what came of it.
-    fn perform(&mut self, cx: &mut Context<'_>, action: Action) -> Option<Event> {
-        match action {
-            Action::BeginDrain => self.stop_sending(cx),
-            Action::SayClosing => self.say(ChannelState::Closing),
-            Action::Release => self.release(cx),
-            Action::WithdrawNode => {
-                let _ = nodes::remove_request(self.peer.domid);
-            }
-            Action::PublishWant => {
-                if self
-                    .publish(cx, self.state.number().unwrap_or(0), None)
-                    .is_err()
-                {
-                    return Some(Event::Timeout);
-                }
-            }
-            Action::BuildOffer => return Some(self.build(cx)),
-            Action::Attach => return Some(self.attach(cx)),
-            Action::OpenQueue => self.open(cx),
-            Action::Quarantine => self.report(),
-            Action::Reread => cx.shared.work.trigger(),
-        }
-        None
-    }
-
-    fn say(&self, state: ChannelState) {
-        if let Some(link) = &self.link {
-            link.channel.say(state);
-        }
-    }
-
-    fn publish(&self, cx: &Context<'_>, want: u32, offer: Option<Offer>) -> Result {
-        let request = PeerRequest {
-            from: cx.epoch,
-            to: self.peer.epoch,
-            want,
-            offer,
-        };
-        nodes::write_request(self.peer.domid, &request)
-    }
-
-    fn place<'a>(&'a self, cx: &'a Context<'_>, queue: u16) -> Place<'a> {
-        Place {
-            shared: cx.shared,
-            dev: cx.dev,
-            peer: &self.peer,
-            role: self.role,
-            epoch: cx.epoch,
-            queue,
-            number: self.state.number().unwrap_or(0),
-        }
-    }
-
-    /// Notes that an attempt failed, and has traffic wait before the next.
-    fn failed(&mut self) {
-        self.peer.stats.setup_failed.add(1);
-        self.retry = Some(Deadline::after(self.retry_ms));
-        self.retry_ms = self.retry_ms.saturating_mul(2).min(RETRY_MAX_MS);
-    }
-
-    fn build(&mut self, cx: &mut Context<'_>) -> Event {
-        let queue = cx.take_queue();
-        let built = Link::offer(&self.place(cx, queue));
-        let published = built.and_then(|(link, offer)| {
-            self.publish(cx, 0, Some(offer))?;
-            Ok(link)
-        });
-        match published {
-            Ok(link) => {
-                self.link = Some(link);
-                Event::Built
-            }
-            Err(error) => {
-                cx.put_queue(queue);
-                self.failed();
-                pr_info!(
-                    "domain {}: no channel could be offered: {:?}\n",
-                    self.peer.domid,
-                    error
-                );
-                Event::SetupFailed
-            }
-        }
-    }
-
-    fn attach(&mut self, cx: &mut Context<'_>) -> Event {
-        let Some(offer) = self.entry.and_then(|entry| entry.offer) else {
-            return Event::SetupFailed;
-        };
-        let queue = cx.take_queue();
-        let attached = Link::attach(&self.place(cx, queue), &offer);
-        match attached {
-            Ok(link) => {
-                self.link = Some(link);
-                Event::Attached
-            }
-            // Not a breach of the protocol: grant references are used again, so an offer that was
-            // relayed late may lead to a page that has become something else.
-            Err(MapError::Fault(fault)) => {
-                cx.put_queue(queue);
-                self.failed();
-                pr_info!(
-                    "domain {}: its offer leads to no channel: {}\n",
-                    self.peer.domid,
-                    fault.name()
-                );
-                Event::SetupFailed
-            }
-            Err(MapError::Kernel(error)) => {
-                cx.put_queue(queue);
-                self.failed();
-                pr_info!(
-                    "domain {}: its channel could not be mapped: {:?}\n",
-                    self.peer.domid,
-                    error
-                );
-                Event::SetupFailed
-            }
-        }
-    }
-
-    fn open(&mut self, cx: &mut Context<'_>) {
-        let Some(link) = &self.link else {
-            return;
-        };
-        let channel = &link.channel;
-        channel.say(ChannelState::Ready);
-        with_bh_disabled(|| channel.set_open(true));
-        drop(self.peer.channel.replace(Some(channel.clone())));
-        self.peer.set_queue(channel.queue);
-        self.peer.stats.channels.add(1);
-        self.retry = None;
-        self.retry_ms = RETRY_MIN_MS;
-        let _ = self.peer.take_wanted();
-        // Frames that cannot be flushed for want of memory wait for the next channel.
-        let _ = tx::flush_hold(cx.dev, &self.peer);
-    }
-
-    /// Has new frames go elsewhere; those that the stack has queued are woken to find that out.
-    fn stop_sending(&mut self, cx: &mut Context<'_>) {
-        let Some(link) = &self.link else {
-            return;
-        };
-        with_bh_disabled(|| link.channel.set_open(false));
-        self.peer.set_queue(0);
-        with_bh_disabled(|| self.peer.hold.lock().set_open(true));
-        cx.dev.wake_queue(link.channel.queue);
-    }
-
-    fn release(&mut self, cx: &mut Context<'_>) {
-        self.stop_sending(cx);
-        self.say(ChannelState::Gone);
-        drop(self.peer.channel.replace(None));
-        if let Some(link) = self.link.take() {
-            let queue = link.channel.queue;
-            drop(link);
-            cx.put_queue(queue);
-        }
-    }
-
-    fn report(&self) {
-        let fault = self.link.as_ref().and_then(|link| link.channel.fault());
-        pr_warn!(
-            "domain {} broke the protocol ({}): no channel with it until the helper names it anew\n",
-            self.peer.domid,
-            fault.map_or("offer", |fault| fault.name()),
-        );
     }
 
     /// Shows the state to the data path and the user.
