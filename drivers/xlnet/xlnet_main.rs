@@ -14,13 +14,8 @@
 
 mod bindings;
 mod net;
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "it is a crate of its own, and xlnetd uses what we do not"
-)]
-mod proto;
+// Public as in the crate of its own that it also is: xlnetd uses what we do not.
+pub mod proto;
 mod xen;
 
 #[forbid(unsafe_code)]
