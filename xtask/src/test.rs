@@ -24,9 +24,12 @@ pub struct Args {
     /// Only these areas; all by default
     #[arg(value_enum)]
     areas: Vec<Area>,
-    /// Of the Xen tests, only those whose name contains this
-    #[arg(long, default_value = "")]
-    filter: String,
+    /// Of the Xen tests, only those whose name contains this, long ones too
+    #[arg(long)]
+    filter: Option<String>,
+    /// The Xen tests that take long, too
+    #[arg(long)]
+    long: bool,
     /// List the Xen tests and stop
     #[arg(long)]
     list: bool,
@@ -57,7 +60,10 @@ enum Area {
 pub fn run(args: &Args) -> Result<bool> {
     let chosen: Vec<_> = scenarios()
         .into_iter()
-        .filter(|scenario| scenario.name.contains(&args.filter))
+        .filter(|scenario| match &args.filter {
+            Some(part) => scenario.name.contains(part),
+            None => args.long || !scenario.long,
+        })
         .collect();
     if args.list {
         for scenario in chosen {

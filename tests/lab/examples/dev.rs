@@ -4,16 +4,23 @@ fn main() -> anyhow::Result<()> {
     let cache = cache::Cache::open(progress::Progress::default())?;
     let images = image::images(&cache)?;
     let project = product::Project::find()?;
-    let product = project.build(&cache, &images.build)?;
-    let payload = project.payload(&cache, &images.build, Some(&product))?;
-    std::fs::create_dir_all("/tmp/xl/plain")?;
-    payload.pack(&images, "/tmp/xl/plain".as_ref())?;
-    let mut c = images
-        .build
-        .root
-        .bind("/tmp/xl/plain", "/lab/run")
-        .command("sh");
-    c.args(["-c", "cd /lab/run; tar xf payload.tar ./lab; timeout 45 qemu-system-x86_64 -accel tcg -cpu max,-erms -m 320 -nographic -no-reboot -kernel lab/vmlinuz -initrd lab/guest-initrd -nic none -append 'console=ttyS0 loglevel=6 panic=1 rdinit=/usr/lib/systemd/systemd systemd.unit=lab.target systemd.hostname=g1 systemd.show_status=1' < /dev/null > console.log 2>&1"]);
-    println!("{:?}", c.status());
+    let payload = project.payload(&cache, &images.build, None)?;
+    for (cpus, pin, extra) in [(3, None, ""), (3, None, "kfence.sample_interval=0"), (2, Some("0-1"), "")] {
+        let mut host = host::Host::boot(&cache, &images, &payload, qemu::HostConfig { cpus, ..Default::default() })?;
+        let mut gs = vec![];
+        for n in 1..=2 {
+            gs.push(host.create_guest(guest::GuestConfig { pcpus: pin.map(str::to_owned), cmdline: extra.into(), ..guest::GuestConfig::new(n) })?);
+        }
+        println!("== {cpus} {pin:?} {extra}");
+        for g in &gs { netperf::serve(g)?; }
+        for t in [netperf::Test::TcpStream{size:64<<10}, netperf::Test::TcpStream{size:64<<10}, netperf::Test::TcpRr, netperf::Test::Ping] {
+            gs[0].try_sh("nstat -n 2>/dev/null; true")?;
+            println!("{} {:?}", t.name(), netperf::measure(&gs[0], t, "10.77.0.102", 5));
+            println!("{}", gs[0].try_sh("nstat 2>/dev/null | grep -E 'Retrans|Timeout|Lost|OutSegs|Delayed|InErr'; cat /proc/loadavg")?.text());
+            println!("{}", host.try_sh("top -b -n1 | head -12 | tail -6; ip -s -s link show vif2.0 | tail -12")?.text());
+        }
+    println!("{}", std::fs::read_to_string("/proc/loadavg")?);
+    println!("{:?}", host.findings()?);
+    }
     Ok(())
 }

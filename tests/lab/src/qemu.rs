@@ -186,23 +186,13 @@ pub(crate) fn start(
     }
     let mut inner = root.command("qemu-system-x86_64");
     inner.args(config.arguments(port)).env("TMPDIR", "/lab/run");
-    let mut command = if detached {
-        let mut command = inner;
+    // Whatever else this machine does: an emulator that waits for a processor measures that, and its guests fault.
+    let mut command = wrap(&["nice", "-n", "-15"], &inner);
+    if detached {
         command.process_group(0);
-        command
     } else {
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(inner.get_program())
-            .args(inner.get_args());
-        for (name, value) in inner.get_envs() {
-            if let Some(value) = value {
-                command.env(name, value);
-            }
-        }
-        command
-    };
+        command = wrap(&["setpriv", "--pdeathsig", "KILL", "--"], &command);
+    }
     let log = File::create(run.join("qemu.log"))?;
     command
         .stdin(Stdio::null())
@@ -210,6 +200,22 @@ pub(crate) fn start(
         .stderr(log)
         .spawn()
         .context("starting the emulator")
+}
+
+/// `inner` as run by `program`, which takes a command line.
+fn wrap(program: &[&str], inner: &Command) -> Command {
+    let mut words = program.iter();
+    let mut command = Command::new(words.next().copied().unwrap_or_default());
+    command
+        .args(words)
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    command
 }
 
 #[cfg(test)]

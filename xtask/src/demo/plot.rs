@@ -50,8 +50,10 @@ where
         .iter()
         .flat_map(|row| (0..3).map(|index| row.gain(index)))
         .collect();
-    let top = gains.iter().copied().fold(1.0, f64::max) * 1.6;
+    let highest = gains.iter().copied().fold(1.0, f64::max);
     let bottom = gains.iter().copied().fold(1.0, f64::min) / 1.6;
+    // Room for the legend above the bars: a quarter of the axis.
+    let top = highest * (highest / bottom).powf(0.33);
     let width = rows.len() as f64;
     let mut chart = ChartBuilder::on(area)
         .caption(

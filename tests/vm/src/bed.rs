@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where a scenario runs: a booted host with guests.
+
+use std::{
+    ops::Deref,
+    time::{Duration, Instant},
+};
+
+use anyhow::{bail, Context, Result};
+use xlnet_lab::{
+    cache::Cache,
+    guest::{Guest, GuestConfig, Kind},
+    host::Host,
+    image::{self, Images},
+    payload::Payload,
+    product::Project,
+    qemu::{HostConfig, Link, Xenstored},
+};
+
+/// What a bed is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// How the guests are virtualised.
+    pub kind: Kind,
+    /// How many there are: g1, g2, …
+    pub guests: u8,
+    /// Which xenstore daemon Dom0 runs.
+    pub xenstored: Xenstored,
+    /// Whether xlnetd runs and xlnet is loaded in every guest.
+    pub xlnet: bool,
+    /// Whether a second host, without guests, is joined to the first by a cable between their bridges.
+    pub paired: bool,
+}
+
+impl Spec {
+    /// PVH guests with xlnet, under xenstored.
+    #[must_use]
+    pub const fn pvh(guests: u8) -> Self {
+        Self {
+            kind: Kind::Pvh,
+            guests,
+            xenstored: Xenstored::C,
+            xlnet: true,
+            paired: false,
+        }
+    }
+
+    /// PV guests with xlnet, under xenstored.
+    #[must_use]
+    pub const fn pv(guests: u8) -> Self {
+        Self {
+            kind: Kind::Pv,
+            ..Self::pvh(guests)
+        }
+    }
+
+    /// The same under oxenstored.
+    #[must_use]
+    pub const fn oxen(self) -> Self {
+        Self {
+            xenstored: Xenstored::Oxen,
+            ..self
+        }
+    }
+
+    /// The same without xlnet.
+    #[must_use]
+    pub const fn bare(self) -> Self {
+        Self {
+            xlnet: false,
+            ..self
+        }
+    }
+
+    /// The same with a second host beside it.
+    #[must_use]
+    pub const fn paired(self) -> Self {
+        Self {
+            paired: true,
+            ..self
+        }
+    }
+
+    fn host(self) -> HostConfig {
+        let own = match self.kind {
+            Kind::Pvh => u32::from(self.guests),
+            Kind::Pv => 1,
+        };
+        HostConfig {
+            cpus: (1 + own).max(2),
+            memory: 1280 + 352 * u32::from(self.guests.max(2)),
+            xenstored: self.xenstored,
+            ..HostConfig::default()
+        }
+    }
+}
+
+/// What beds are made from: built once per run.
+pub struct Maker {
+    cache: Cache,
+    images: Images,
+    payload: Payload,
+}
+
+impl Maker {
+    /// Builds the images and what is under test.
+    ///
+    /// # Errors
+    /// If something cannot be built.
+    pub fn new(cache: &Cache, project: &Project) -> Result<Self> {
+        let images = image::images(cache)?;
+        let product = project.build(cache, &images.build)?;
+        let payload = project.payload(cache, &images.build, Some(&product))?;
+        Ok(Self {
+            cache: cache.clone(),
+            images,
+            payload,
+        })
+    }
+
+    /// Boots a bed.
+    ///
+    /// # Errors
+    /// If the host or a guest does not come up, or xlnet does not load.
+    pub fn boot(&self, spec: Spec) -> Result<Bed> {
+        let socket = self.cache.run_dir().join("link.sock");
+        let link = |listen| {
+            let socket = socket.clone();
+            spec.paired.then_some(Link { socket, listen })
+        };
+        let boot = |config| Host::boot(&self.cache, &self.images, &self.payload, config);
+        let host = boot(HostConfig {
+            link: link(true),
+            ..spec.host()
+        })?;
+        let second = HostConfig {
+            number: 2,
+            link: link(false),
+            ..spec.host()
+        };
+        let other = spec.paired.then(|| boot(second)).transpose()?;
+        let mut bed = Bed {
+            host,
+            other,
+            spec,
+            cache: self.cache.clone(),
+        };
+        if spec.xlnet {
+            bed.host.start_helper()?;
+            if let Some(other) = &bed.other {
+                other.start_helper()?;
+            }
+        }
+        for number in 1..=spec.guests {
+            bed.add_guest(number)?;
+        }
+        Ok(bed)
+    }
+
+    /// The cache the bed's logs are in.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+}
+
+/// A booted host with guests. What is not found here is [`Host`]'s.
+pub struct Bed {
+    /// The host, whose commands run in Dom0.
+    pub host: Host,
+    /// The second host, if there is one.
+    pub other: Option<Host>,
+    /// What was asked for.
+    pub spec: Spec,
+    cache: Cache,
+}
+
+impl Deref for Bed {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
+}
+
+impl Bed {
+    /// Guest `g<number>`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn g(&self, number: u8) -> Result<Guest> {
+        Ok(self.host.guest(&format!("g{number}"))?.clone())
+    }
+
+    /// Fails if a log of a host got a line that no test may leave, and names it.
+    ///
+    /// # Errors
+    /// Those lines.
+    pub fn check_logs(&self) -> Result<()> {
+        self.host.check_logs()?;
+        self.other.as_ref().map_or(Ok(()), Host::check_logs)
+    }
+
+    /// Makes guest `g<number>` of the bed's kind, with xlnet if the bed has it.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn add_guest(&mut self, number: u8) -> Result<Guest> {
+        let config = GuestConfig {
+            kind: self.spec.kind,
+            ..GuestConfig::new(number)
+        };
+        let progress = self.cache.progress().clone();
+        let guest = progress.step(&format!("create guest g{number}"), || {
+            self.host.create_guest(config)
+        })?;
+        if self.spec.xlnet {
+            guest.sh("modprobe xlnet")?;
+        }
+        Ok(guest)
+    }
+}
+
+/// Asks again until `holds` says so; an error counts as "not yet".
+///
+/// # Errors
+/// If it never does: then with its last error, if it had one.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    // Much longer than anything takes: this ends a test that hangs, and measures nothing.
+    let limit = Duration::from_secs(120);
+    let deadline = Instant::now() + limit;
+    loop {
+        let last = holds();
+        if matches!(last, Ok(true)) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            last.with_context(|| format!("{what}: not within {limit:?}"))?;
+            bail!("{what}: not within {limit:?}");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

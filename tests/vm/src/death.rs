@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A guest dies, the daemon dies: what has nothing to do with it goes on, and nothing of it is left.
+
+use anyhow::{ensure, Context, Result};
+use xlnet_lab::{agent::Background, guest::Guest};
+
+use crate::{
+    bed::eventually,
+    flow::Flow,
+    helper,
+    policy::all_joined,
+    view::{await_peers, await_routing, counter, frames, join},
+    Bed, Scenario, Spec,
+};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("death::pv-of-a-listener", Spec::pv(3), of_lowest),
+    Scenario::new("death::pv-of-a-connector", Spec::pv(3), of_highest),
+    Scenario::new("death::pv-of-xlnetd", Spec::pv(3), of_daemon),
+    Scenario::new("death::pv-second-xlnetd", Spec::pv(3), second_daemon),
+    Scenario::new("death::pvh-of-xlnetd", Spec::pvh(2), of_daemon).long(),
+];
+
+/// Datagrams a second of each flow.
+const RATE: u32 = 200;
+
+/// Seconds of a day: one of the clocks is told as a time of day.
+const DAY: f64 = 86400.0;
+
+fn by_domid(bed: &Bed) -> Result<Vec<Guest>> {
+    let mut guests = (1..=bed.spec.guests)
+        .map(|number| {
+            let guest = bed.g(number)?;
+            Ok((guest.domid()?, guest))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    guests.sort_by_key(|(domid, _)| *domid);
+    Ok(guests.into_iter().map(|(_, guest)| guest).collect())
+}
+
+/// The lower domid of a pair owns the shared pages: its survivors have them mapped when it dies.
+fn of_lowest(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let mut guests = by_domid(bed)?;
+    let victim = guests.remove(0);
+    destroyed(bed, &victim, &guests)
+}
+
+fn of_highest(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let mut guests = by_domid(bed)?;
+    let victim = guests.pop().context("no guest")?;
+    destroyed(bed, &victim, &guests)
+}
+
+fn destroyed(bed: &mut Bed, victim: &Guest, survivors: &[Guest]) -> Result<()> {
+    let [a, b] = survivors else {
+        anyhow::bail!("wants two survivors");
+    };
+    let (domid_a, domid_b, domid) = (a.domid()?, b.domid()?, victim.domid()?);
+    let mut doomed = Vec::new();
+    for (port, guest) in (7400..).zip(survivors) {
+        doomed.push(Flow::start(guest, victim, port, RATE)?);
+        doomed.push(Flow::start(victim, guest, port, RATE)?);
+        join(guest, victim)?;
+    }
+    join(a, b)?;
+    let kept = [
+        Flow::start(a, b, 7410, RATE)?,
+        Flow::start(b, a, 7411, RATE)?,
+    ];
+    for flow in kept.iter().chain(&doomed) {
+        flow.await_more(u64::from(RATE))?;
+    }
+    let events = survivors
+        .iter()
+        .map(Events::record)
+        .collect::<Result<Vec<_>>>()?;
+    let queued = counter(a, domid_b, "tx_frames")?;
+
+    victim.destroy()?;
+    await_peers(a, &[domid_b])?;
+    await_peers(b, &[domid_a])?;
+    for guest in survivors {
+        await_routing(guest)?;
+    }
+    for (guest, events) in survivors.iter().zip(events) {
+        let seconds = events.until_unrouted(victim)?;
+        eprintln!(
+            "{}: {} was unrouted {seconds:.2} s after its entry went",
+            guest.name(),
+            victim.name()
+        );
+    }
+    eventually("no zombie is left", || {
+        let list = bed.sh("xl list")?;
+        ensure!(
+            !list.contains("(null)")
+                && list
+                    .lines()
+                    .skip(1)
+                    .all(|line| line.split_whitespace().nth(1) != Some(&domid.to_string())),
+            "{list}"
+        );
+        Ok(true)
+    })?;
+    ensure!(
+        !helper::nodes(bed)?.contains(&format!("/peer/{domid} ")),
+        "a node names the dead domain"
+    );
+    for flow in &kept {
+        flow.await_more(u64::from(RATE))?;
+    }
+    ensure!(
+        counter(a, domid_b, "tx_frames")? > queued + u64::from(RATE),
+        "the survivors' flow does not go through xlnet0"
+    );
+    for flow in kept {
+        flow.stop()?.is_lossless()?;
+    }
+    drop(doomed);
+    bed.add_guest(victim.config.number)?;
+    all_joined(bed)?;
+    for guest in survivors {
+        join(guest, &bed.g(victim.config.number)?)?;
+    }
+    Ok(())
+}
+
+/// What a guest's kernel says about the device and the routes, each with the guest's time.
+struct Events {
+    guest: Guest,
+    uevents: Background,
+    routes: Background,
+}
+
+impl Events {
+    fn record(guest: &Guest) -> Result<Self> {
+        let uevents =
+            guest.spawn("exec udevadm monitor --kernel --property --subsystem-match=net")?;
+        let routes = guest.spawn("exec ip -ts monitor route")?;
+        eventually("the monitors listen", || {
+            guest.sh("pgrep -f 'udevadm monitor' && pgrep -f 'ip -ts monitor'")?;
+            Ok(true)
+        })?;
+        Ok(Self {
+            guest: guest.clone(),
+            uevents,
+            routes,
+        })
+    }
+
+    /// Seconds of the guest's time from the change of the peer list to the last route of `victim` that went.
+    fn until_unrouted(mut self, victim: &Guest) -> Result<f64> {
+        let clocks = self.guest.sh("date -u +%s.%N; cat /proc/uptime")?;
+        let mut clocks = clocks.split_whitespace();
+        let mut clock = || -> Result<f64> { Ok(clocks.next().context("no clock")?.parse()?) };
+        let boot = clock()? - clock()?;
+        self.uevents.signal(15)?;
+        self.routes.signal(15)?;
+        let uevents = self.uevents.wait()?.text();
+        let routes = self.routes.wait()?.text();
+        let changed = first_list_change(&uevents)
+            .with_context(|| format!("no change of the peer list in {uevents}"))?;
+        let unrouted = last_deletion(&routes, &[victim.config.ip(), victim.config.ip6()])
+            .with_context(|| format!("no deletion of a route in {routes}"))?;
+        Ok((unrouted - boot - changed).rem_euclid(DAY))
+    }
+}
+
+/// When the first uevent of a changed list came: "KERNEL[12.345678] change   /devices/virtual/net/xlnet0 (net)".
+fn first_list_change(text: &str) -> Option<f64> {
+    let event = text
+        .split("\n\n")
+        .find(|event| event.contains("XLNET_EVENT=peers"))?;
+    let time = event.split_once("KERNEL[")?.1.split_once(']')?.0;
+    time.parse().ok()
+}
+
+/// Seconds since midnight of the last deletion that names one of `addresses`:
+/// "[2026-01-02T03:04:05.678901] Deleted 10.77.0.103 dev xlnet0 …".
+fn last_deletion(text: &str, addresses: &[String]) -> Option<f64> {
+    let line = text
+        .lines()
+        .filter(|line| line.contains("Deleted ") && line.contains("xlnet0"))
+        .filter(|line| {
+            line.split_whitespace()
+                .any(|word| addresses.iter().any(|address| word == address))
+        })
+        .last()?;
+    let (_, time) = line.strip_prefix('[')?.split_once(']')?.0.split_once('T')?;
+    let mut parts = time.splitn(3, ':').map(str::parse::<f64>);
+    let mut part = || parts.next()?.ok();
+    Some(part()? * 3600.0 + part()? * 60.0 + part()?)
+}
+
+fn of_daemon(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let guests = by_domid(bed)?;
+    let mut flows = Vec::new();
+    for (index, guest) in guests.iter().enumerate() {
+        let other = &guests[(index + 1) % guests.len()];
+        join(guest, other)?;
+        flows.push(Flow::start(guest, other, 7500, RATE)?);
+    }
+    for flow in &flows {
+        flow.await_more(u64::from(RATE))?;
+    }
+    let before = helper::nodes(bed)?;
+    let counted = frames(&guests[0])?;
+    helper::kill(bed, "KILL")?;
+    for flow in &flows {
+        flow.await_more(u64::from(RATE))?;
+    }
+    let alone = helper::nodes(bed)?;
+    ensure!(
+        before == alone,
+        "without a daemon:\n{before}\nbecame\n{alone}"
+    );
+    bed.start_helper()?;
+    for flow in &flows {
+        flow.await_more(u64::from(RATE))?;
+    }
+    let after = helper::nodes(bed)?;
+    ensure!(
+        before == after,
+        "the new daemon made of\n{before}\nthis:\n{after}"
+    );
+    ensure!(
+        frames(&guests[0])? >= counted + u64::from(RATE),
+        "the flows do not go through xlnet0"
+    );
+    for flow in flows {
+        flow.stop()?.is_lossless()?;
+    }
+    unnoticed_departure(bed, &guests)
+}
+
+/// What happened while no daemon ran is found by the next one.
+fn unnoticed_departure(bed: &mut Bed, guests: &[Guest]) -> Result<()> {
+    let (own, other) = (&guests[0], &guests[1]);
+    helper::kill(bed, "KILL")?;
+    own.sh("rmmod xlnet")?;
+    bed.start_helper()?;
+    eventually("the other guest has lost the peer", || {
+        let domid = own.domid()?;
+        Ok(crate::view::state_of(other, domid)?.is_none())
+    })?;
+    own.sh("modprobe xlnet")?;
+    all_joined(bed)?;
+    join(own, other)
+}
+
+fn second_daemon(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let first = helper::pid(bed)?;
+    let before = helper::nodes(bed)?;
+    let second = bed.try_sh("xlnetd run")?;
+    ensure!(second.code == Some(5), "the second daemon: {second}");
+    ensure!(
+        String::from_utf8_lossy(&second.stderr).contains(&first),
+        "it does not name the first, process {first}: {second}"
+    );
+    ensure!(helper::pid(bed)? == first, "the first daemon has ended");
+    let after = helper::nodes(bed)?;
+    ensure!(before == after, "{before}\nbecame\n{after}");
+    Ok(())
+}

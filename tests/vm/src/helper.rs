@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Dom0's `xlnetd`, stopped, replaced and given configurations.
+
+use anyhow::{ensure, Result};
+use xlnet_lab::agent::Agent;
+
+use crate::{bed::eventually, Bed};
+
+const CONFIG: &str = "/etc/xlnet/xlnetd.toml";
+
+/// The running daemon's process.
+///
+/// # Errors
+/// If none runs.
+pub(crate) fn pid(dom0: &Agent) -> Result<String> {
+    let text = dom0.sh("pid=$(cat /run/xlnetd.lock) && kill -0 $pid && echo $pid")?;
+    Ok(text.trim().to_owned())
+}
+
+/// Ends the daemon by this signal and waits until it is gone.
+///
+/// # Errors
+/// If none runs, or it stays.
+pub(crate) fn kill(dom0: &Agent, signal: &str) -> Result<()> {
+    let pid = pid(dom0)?;
+    dom0.sh(&format!("kill -{signal} {pid}"))?;
+    eventually("xlnetd has ended", || {
+        let status = format!("grep -q '^State:.[^Z]' /proc/{pid}/status");
+        Ok(!dom0.try_sh(&status)?.success())
+    })
+}
+
+/// Replaces the daemon by one with this configuration; with none if it is empty.
+///
+/// # Errors
+/// If it does not stop or start, or the configuration is wrong.
+pub(crate) fn restart_with(bed: &Bed, config: &str) -> Result<()> {
+    kill(bed, "TERM")?;
+    bed.sh("mkdir -p /etc/xlnet")?;
+    bed.put(CONFIG, config.as_bytes())?;
+    if config.is_empty() {
+        bed.sh(&format!("rm {CONFIG}"))?;
+    }
+    bed.start_helper()
+}
+
+/// All nodes by which the guests and the daemon talk, with the values they have, in order.
+///
+/// # Errors
+/// If xenstore does not answer.
+pub(crate) fn nodes(bed: &Bed) -> Result<String> {
+    let text = bed.sh("for id in $(xenstore-list /local/domain); do
+            for path in /local/domain/$id/xlnet /local/domain/$id/data/xlnet; do
+                xenstore-ls -f $path 2>/dev/null
+            done
+        done | sort")?;
+    ensure!(
+        text.contains("/xlnet/0/self = "),
+        "no guest is served: {text:?}"
+    );
+    Ok(text)
+}

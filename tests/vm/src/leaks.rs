@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What guests hold of Xen, of xenstore and of memory, so that what was begun with can be compared with what is left.
+
+use std::collections::BTreeMap;
+
+use anyhow::{bail, ensure, Context, Result};
+use xlnet_lab::guest::Guest;
+
+use crate::{bed::eventually, helper, Bed};
+
+/// Memory that may be in use afterwards beyond what was before, in KiB: caches of the allocators. A channel is 516.
+const SLACK: u64 = 4 << 10;
+
+const LSEVTCHN: &str = "/usr/lib/xen-4.20/bin/lsevtchn";
+
+/// What is held while nothing happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    /// Of each domain: what is counted, and how many.
+    counts: BTreeMap<String, u64>,
+    /// Of each guest: free memory in KiB.
+    free: BTreeMap<String, u64>,
+}
+
+impl Holdings {
+    /// Counts what Dom0 and the guests of `bed` hold. There should be neither traffic nor a channel.
+    ///
+    /// # Errors
+    /// If Xen, xenstore or a guest does not say.
+    pub(crate) fn read(bed: &Bed) -> Result<Self> {
+        let mut holdings = Self {
+            counts: BTreeMap::new(),
+            free: BTreeMap::new(),
+        };
+        let grants = grants(bed)?;
+        for number in 1..=bed.spec.guests {
+            let guest = bed.g(number)?;
+            let (name, domid) = (guest.config.name(), guest.domid()?);
+            let mut count = |what: &str, value: u64| {
+                holdings.counts.insert(format!("{name}: {what}"), value);
+            };
+            let used = grants.get(&domid).copied().unwrap_or((0, 0));
+            count("grants in use", used.0);
+            count("grant table frames", used.1);
+            count("event channels", event_channels(bed, domid)?);
+            count("interrupts", interrupts(&guest)?);
+            for (what, value) in store(bed, domid)? {
+                count(&what, value);
+            }
+            holdings.free.insert(name, free(&guest)?);
+        }
+        for (what, value) in store(bed, 0)? {
+            holdings.counts.insert(format!("dom0: {what}"), value);
+        }
+        holdings
+            .counts
+            .insert("dom0: event channels".to_owned(), event_channels(bed, 0)?);
+        let daemon = helper::pid(bed)?;
+        let files = number(&bed.sh(&format!("ls /proc/{daemon}/fd | wc -l"))?)?;
+        holdings.counts.insert("xlnetd: files".to_owned(), files);
+        Ok(holdings)
+    }
+
+    /// Waits until no more is held than this, but for [`SLACK`].
+    ///
+    /// # Errors
+    /// If more is: what.
+    pub(crate) fn await_return(&self, bed: &Bed) -> Result<()> {
+        eventually("what was taken is given back", || {
+            let left = self.exceeded_by(&Self::read(bed)?);
+            if left.is_empty() {
+                return Ok(true);
+            }
+            bail!("{}", left.join("; "))
+        })
+    }
+
+    fn exceeded_by(&self, now: &Self) -> Vec<String> {
+        let mut left = Vec::new();
+        for (what, count) in &now.counts {
+            let before = self.counts.get(what).copied().unwrap_or(0);
+            if *count > before {
+                left.push(format!("{what}: {before} before, {count} now"));
+            }
+        }
+        for (guest, free) in &now.free {
+            let before = self.free.get(guest).copied().unwrap_or(0);
+            if free + SLACK < before {
+                left.push(format!("{guest}: {before} KiB free before, {free} now"));
+            }
+        }
+        left
+    }
+}
+
+fn number(text: &str) -> Result<u64> {
+    let text = text.trim();
+    text.parse().with_context(|| format!("a number: {text:?}"))
+}
+
+/// Of each domain: the grants that another domain uses now, and the pages of its grant table. The table does not shrink:
+/// 512 grants that are never ended make it grow by one page.
+fn grants(bed: &Bed) -> Result<BTreeMap<u32, (u64, u64)>> {
+    let text = bed.sh("xl dmesg -c >/dev/null; xl debug-keys g; xl dmesg")?;
+    parse_grants(&text).with_context(|| format!("Xen's grant tables: {text}"))
+}
+
+fn parse_grants(text: &str) -> Result<BTreeMap<u32, (u64, u64)>> {
+    let mut tables = BTreeMap::new();
+    let mut current = None;
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        match words.as_slice() {
+            ["grant-table", "for", "remote", domain, ..] => {
+                let domid = domain.trim_start_matches('d').parse().context("domid")?;
+                current = Some(domid);
+                tables.insert(domid, (0, 0));
+            }
+            [frames, "frames", ..] => {
+                if let Some(table) = current.and_then(|domid| tables.get_mut(&domid)) {
+                    table.1 = number(frames)?;
+                }
+            }
+            [entry, ..] if entry.starts_with("[0x") => {
+                if let Some(table) = current.and_then(|domid| tables.get_mut(&domid)) {
+                    table.0 += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    ensure!(!tables.is_empty(), "there are none");
+    Ok(tables)
+}
+
+fn event_channels(bed: &Bed, domid: u32) -> Result<u64> {
+    number(&bed.sh(&format!("{LSEVTCHN} {domid} | wc -l"))?)
+}
+
+fn interrupts(guest: &Guest) -> Result<u64> {
+    number(&guest.sh("wc -l < /proc/interrupts")?)
+}
+
+/// What xenstored itself counts for a domain: nodes, watches, transactions.
+fn store(bed: &Bed, domid: u32) -> Result<Vec<(String, u64)>> {
+    let text = bed.sh(&format!("xenstore-control quota {domid}"))?;
+    let counts: Vec<_> = text
+        .lines()
+        .filter_map(|line| {
+            let (what, count) = line.split_once(':')?;
+            let count = count.split_whitespace().next()?.parse().ok()?;
+            Some((format!("xenstore {}", what.trim()), count))
+        })
+        .collect();
+    ensure!(
+        counts.iter().any(|(what, _)| what.contains("watches")),
+        "xenstored counts no watches: {text:?}"
+    );
+    Ok(counts)
+}
+
+fn free(guest: &Guest) -> Result<u64> {
+    let text = guest.sh(
+        "sync; echo 3 > /proc/sys/vm/drop_caches; sleep 0.5; echo 3 > /proc/sys/vm/drop_caches
+        sed -n 's/^MemFree: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo",
+    )?;
+    number(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_counted_by_domain() {
+        let text = "(XEN) gnttab_usage_print_all [ key 'g' pressed\n\
+                    (XEN)       -------- active --------       -------- shared --------\n\
+                    (XEN) [ref] localdom mfn      pin          localdom gmfn     flags\n\
+                    (XEN) grant-table for remote d0 (v1)\n\
+                    (XEN)   1 frames (64 max), 5 maptrack frames (1024 max)\n\
+                    (XEN) no active grant table entries\n\
+                    (XEN) grant-table for remote d1 (v1)\n\
+                    (XEN)   2 frames (64 max), 0 maptrack frames (1024 max)\n\
+                    (XEN) [0x000]      0 0x13f8f5 0x00000002          0 0x00f8f5 0x19\n\
+                    (XEN) [0x001]      0 0x13f8f4 0x00000002          0 0x00f8f4 0x19\n";
+        let tables = parse_grants(text).unwrap();
+        assert_eq!(tables.get(&0), Some(&(0, 1)));
+        assert_eq!(tables.get(&1), Some(&(2, 2)));
+        assert!(parse_grants("").is_err());
+    }
+
+    #[test]
+    fn more_than_before_is_told() {
+        let holdings = |count, free| Holdings {
+            counts: [("g1: event channels".to_owned(), count)].into(),
+            free: [("g1".to_owned(), free)].into(),
+        };
+        let before = holdings(9, 100_000);
+        assert!(before.exceeded_by(&holdings(9, 99_000)).is_empty());
+        assert_eq!(before.exceeded_by(&holdings(10, 100_000)).len(), 1);
+        assert_eq!(before.exceeded_by(&holdings(9, 90_000)).len(), 1);
+    }
+}

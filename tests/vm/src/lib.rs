@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tests of xlnet on real Xen.
+//!
+//! A [`Scenario`] runs in a [`Bed`]: a booted host with guests. Those that ask for the same bed, one after the other in
+//! [`scenarios`], share one. After each the logs are read, and a line no kernel should have logged fails it.
+
+pub mod bed;
+pub mod runner;
+
+mod channel;
+mod counters;
+mod death;
+mod flow;
+mod helper;
+mod install;
+mod itself;
+mod kinds;
+mod leaks;
+mod lifecycle;
+mod load;
+mod meter;
+mod policy;
+mod segment;
+mod stream;
+mod traffic;
+mod transfer;
+mod view;
+
+pub use bed::{Bed, Spec};
+
+/// One test.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// What is shown and filtered by: `area::what-holds`.
+    pub name: &'static str,
+    /// Where it runs.
+    pub bed: Spec,
+    /// Whether the bed is not fit for another scenario afterwards (a guest destroyed, a daemon replaced).
+    pub spoils: bool,
+    /// Whether it takes so long that it runs only when asked for.
+    pub long: bool,
+    /// The test: an error is a failure.
+    pub run: fn(&mut Bed) -> anyhow::Result<()>,
+}
+
+impl Scenario {
+    const fn new(name: &'static str, bed: Spec, run: fn(&mut Bed) -> anyhow::Result<()>) -> Self {
+        Self {
+            name,
+            bed,
+            spoils: false,
+            long: false,
+            run,
+        }
+    }
+
+    const fn long(self) -> Self {
+        Self { long: true, ..self }
+    }
+}
+
+/// All scenarios, those of one bed together, and in each bed those that spoil it last.
+#[must_use]
+pub fn scenarios() -> Vec<Scenario> {
+    let mut all = [
+        itself::SCENARIOS,
+        load::SCENARIOS,
+        install::SCENARIOS,
+        policy::SCENARIOS,
+        channel::SCENARIOS,
+        lifecycle::SCENARIOS,
+        death::SCENARIOS,
+        traffic::SCENARIOS,
+        segment::SCENARIOS,
+        stream::SCENARIOS,
+        counters::SCENARIOS,
+        kinds::SCENARIOS,
+    ]
+    .concat();
+    let beds: Vec<_> = all.iter().map(|scenario| scenario.bed).collect();
+    all.sort_by_key(|scenario| {
+        let first = beds.iter().position(|&bed| bed == scenario.bed);
+        (first, scenario.spoils)
+    });
+    all
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The module and the device come, change and go, and everything follows and nothing is left.
+
+use anyhow::{ensure, Result};
+use xlnet_lab::guest::Guest;
+
+use crate::{
+    bed::eventually,
+    flow::Flow,
+    leaks::Holdings,
+    policy::all_joined,
+    view::{await_peers, await_routing, counter, join, peers},
+    Bed, Scenario, Spec,
+};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("lifecycle::pv-link-down-up", Spec::pv(3), link),
+    Scenario::new("lifecycle::pv-mtu", Spec::pv(3), mtu),
+    Scenario::new("lifecycle::pv-other-netns", Spec::pv(3), netns),
+    Scenario::new("lifecycle::pv-uplink-addresses", Spec::pv(3), addresses),
+    Scenario::new("lifecycle::pv-50-reloads", Spec::pv(3), fifty_reloads).long(),
+    Scenario::new("lifecycle::pvh-link-down-up", Spec::pvh(2), link).long(),
+    Scenario::new("lifecycle::pvh-6-reloads", Spec::pvh(2), six_reloads).long(),
+];
+
+/// Datagrams a second of each flow.
+const RATE: u32 = 100;
+
+/// Flows both ways between `guest` and its neighbour by number.
+fn flows(bed: &Bed, number: u8) -> Result<[Flow; 2]> {
+    let (guest, other) = (bed.g(number)?, bed.g(1 + number % bed.spec.guests)?);
+    Ok([
+        Flow::start(&guest, &other, 7300, RATE)?,
+        Flow::start(&other, &guest, 7301, RATE)?,
+    ])
+}
+
+/// Ends the flows and says what was lost, where something may be.
+fn stop(flows: impl IntoIterator<Item = Flow>) -> Result<()> {
+    for flow in flows {
+        flow.await_more(1)?;
+        let report = flow.stop()?;
+        report.is_sound()?;
+        if report.lost() > 0 {
+            eprintln!("{} datagrams lost: {report}", report.lost());
+        }
+    }
+    Ok(())
+}
+
+/// The device goes down and up: the peers remain, and traffic goes by the uplink as long as it is down.
+fn link(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    for number in 1..=2 {
+        let (guest, other) = (bed.g(number)?, bed.g(3 - number)?);
+        join(&guest, &other)?;
+        let flows = [
+            Flow::start(&guest, &other, 7300, RATE)?,
+            Flow::start(&other, &guest, 7301, RATE)?,
+        ];
+        for _ in 0..3 {
+            guest.sh("ip link set xlnet0 down")?;
+            await_routing(&guest)?;
+            await_routing(&other)?;
+            let sent = counter(&guest, other.domid()?, "tx_frames")?;
+            for flow in &flows {
+                flow.await_more(u64::from(RATE))?;
+            }
+            ensure!(
+                counter(&guest, other.domid()?, "tx_frames")? == sent,
+                "{}: xlnet0 is down and sends",
+                guest.name()
+            );
+            guest.sh("ip link set xlnet0 up")?;
+            all_joined(bed)?;
+            join(&guest, &other)?;
+        }
+        for flow in flows {
+            flow.stop()?.is_lossless()?;
+        }
+    }
+    Ok(())
+}
+
+fn mtu(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let (g1, g2) = (bed.g(1)?, bed.g(2)?);
+    let flows = flows(bed, 1)?;
+    let first = g2.sh("cat /sys/class/net/xlnet0/mtu")?;
+    // Below 1280 the device has no IPv6: those routes go and come back.
+    for mtu in ["1500", "68", "9000", "1280", "65535", first.trim()] {
+        g2.sh(&format!("ip link set xlnet0 mtu {mtu}"))?;
+        await_routing(&g2)?;
+        join(&g2, &g1)?;
+        let before = counter(&g2, g1.domid()?, "tx_frames")?;
+        g2.sh(&format!(
+            "ping -q -c 3 -i 0.2 -s 8000 -W 10 {}",
+            g1.config.ip()
+        ))?;
+        ensure!(
+            counter(&g2, g1.domid()?, "tx_frames")? >= before + 3,
+            "at MTU {mtu} ping did not take xlnet0"
+        );
+    }
+    for wrong in ["67", "65536"] {
+        ensure!(
+            !g2.try_sh(&format!("ip link set xlnet0 mtu {wrong}"))?
+                .success(),
+            "an MTU of {wrong} was taken"
+        );
+    }
+    all_joined(bed)?;
+    stop(flows)
+}
+
+/// In another namespace the device routes nothing; traffic goes by the uplink, which has stayed.
+fn netns(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let g2 = bed.g(2)?;
+    let flows = flows(bed, 1)?;
+    g2.sh("ip netns add aside")?;
+    for _ in 0..3 {
+        g2.sh("ip link set xlnet0 netns aside && ip -n aside link show xlnet0")?;
+        await_routing(&g2)?;
+        ensure!(
+            g2.sh("ip -4 rule show pref 5000; ip -6 rule show pref 5000")?
+                .is_empty(),
+            "a rule was left"
+        );
+        for flow in &flows {
+            flow.await_more(u64::from(RATE))?;
+        }
+        g2.sh("ip -n aside link set xlnet0 netns 1")?;
+        all_joined(bed)?;
+        join(&g2, &bed.g(1)?)?;
+    }
+    g2.sh("ip netns del aside")?;
+    stop(flows)
+}
+
+/// The uplink's addresses decide what can be sent to whom: routes need one of their family to be sent from.
+fn addresses(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let (g1, g2) = (bed.g(1)?, bed.g(2)?);
+    let dev = g2.uplink()?;
+    let claim = || g2.sh("cat /sys/class/net/xlnet0/xlnet/claim");
+    let rounds = [
+        (g2.config.ip(), "24", "10.77.9.2", "24"),
+        (g2.config.ip6(), "64", "fd77:9::2", "64"),
+    ];
+    for (own, length, more, more_length) in rounds {
+        let options = if own.contains(':') { "nodad" } else { "" };
+        g2.sh(&format!(
+            "ip addr add {more}/{more_length} dev {dev} {options}"
+        ))?;
+        eventually("the new address is claimed", || {
+            Ok(claim()?.split_whitespace().any(|word| word == more))
+        })?;
+        await_routing(&g2)?;
+        g2.sh(&format!("ip addr del {more}/{more_length} dev {dev}"))?;
+        eventually("the address is no longer claimed", || {
+            Ok(!claim()?.split_whitespace().any(|word| word == more))
+        })?;
+        await_routing(&g2)?;
+        g2.sh(&format!("ip addr del {own}/{length} dev {dev}"))?;
+        await_routing(&g2)?;
+        let family = if own.contains(':') { 6 } else { 4 };
+        let rule = format!("ip -{family} rule show pref 5000");
+        ensure!(g2.sh(&rule)?.is_empty(), "a rule of IPv{family} was left");
+        g2.sh(&format!("ip addr add {own}/{length} dev {dev} {options}"))?;
+        all_joined(bed)?;
+        join(&g1, &g2)?;
+        g2.sh(&format!("ping -q -c 3 -i 0.2 -W 10 {}", g1.config.ip6()))?;
+    }
+    Ok(())
+}
+
+fn fifty_reloads(bed: &mut Bed) -> Result<()> {
+    reloads(bed, 50)
+}
+
+fn six_reloads(bed: &mut Bed) -> Result<()> {
+    reloads(bed, 6)
+}
+
+/// The guests reload the module in turn, with flows between all of them.
+fn reloads(bed: &mut Bed, count: u8) -> Result<()> {
+    all_joined(bed)?;
+    // What is allocated once and kept is there before the first reading.
+    for number in 1..=bed.spec.guests {
+        reload(bed, number)?;
+    }
+    let mut under_way = begin(bed)?;
+    settle(bed, &mut under_way)?;
+    let before = Holdings::read(bed)?;
+    let mut under_way = begin(bed)?;
+    for turn in 0..count {
+        let number = 1 + turn % bed.spec.guests;
+        reload(bed, number)?;
+        let guest = bed.g(number)?;
+        eventually("the flows have made channels again", || {
+            Ok(peers(&guest)?.iter().all(|peer| peer.state == "up"))
+        })?;
+    }
+    settle(bed, &mut under_way)?;
+    before.await_return(bed)
+}
+
+/// Starts a flow from each guest to the next by number, and waits for its channel.
+fn begin(bed: &Bed) -> Result<Vec<Flow>> {
+    let mut under_way = Vec::new();
+    for number in 1..=bed.spec.guests {
+        let (guest, other) = (bed.g(number)?, bed.g(1 + number % bed.spec.guests)?);
+        under_way.push(Flow::start(&guest, &other, 7300, RATE)?);
+        join(&guest, &other)?;
+    }
+    Ok(under_way)
+}
+
+/// Ends the flows, and every channel by reloading the module once more.
+fn settle(bed: &Bed, under_way: &mut Vec<Flow>) -> Result<()> {
+    for flow in under_way.iter() {
+        flow.await_more(u64::from(RATE))?;
+    }
+    stop(under_way.drain(..))?;
+    for number in 1..=bed.spec.guests {
+        reload(bed, number)?;
+    }
+    Ok(())
+}
+
+fn reload(bed: &Bed, number: u8) -> Result<()> {
+    let guest = bed.g(number)?;
+    guest.sh("rmmod xlnet && [ ! -e /sys/class/net/xlnet0 ]")?;
+    await_routing(&guest)?;
+    let others: Vec<Guest> = (1..=bed.spec.guests)
+        .filter(|other| *other != number)
+        .map(|other| bed.g(other))
+        .collect::<Result<_>>()?;
+    for other in &others {
+        let rest: Vec<u32> = others
+            .iter()
+            .filter(|third| third.config.number != other.config.number)
+            .map(|third| third.domid())
+            .collect::<Result<_>>()?;
+        await_peers(other, &rest)?;
+        await_routing(other)?;
+    }
+    guest.sh("modprobe xlnet")?;
+    all_joined(bed)
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a guest sees of xlnet: its peers, its counters, its routing.
+
+use std::collections::BTreeSet;
+
+use anyhow::{bail, ensure, Context, Result};
+use xlnet_lab::{agent::Agent, guest::Guest};
+
+use crate::bed::eventually;
+
+/// A line of the driver's peer list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Its domain.
+    pub(crate) domid: u32,
+    /// Its address on the segment.
+    pub(crate) mac: String,
+    /// `idle`, `connecting`, `up`, `draining` or `fault`.
+    pub(crate) state: String,
+    /// Whether it is to be routed.
+    pub(crate) routed: bool,
+    /// Its IP addresses.
+    pub(crate) addresses: Vec<String>,
+}
+
+/// The driver's peer list; empty where there is no device.
+///
+/// # Errors
+/// If it is not as documented.
+pub(crate) fn peers(guest: &Agent) -> Result<Vec<Peer>> {
+    let list = guest.sh("cat /sys/class/net/xlnet0/xlnet/peers 2>/dev/null || true")?;
+    list.lines()
+        .filter(|line| line.starts_with("peer "))
+        .map(|line| parse(line).with_context(|| format!("peer list: {line:?}")))
+        .collect()
+}
+
+fn parse(line: &str) -> Option<Peer> {
+    let field = |key: &str| {
+        line.split(' ')
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    };
+    Some(Peer {
+        domid: field("domid")?.parse().ok()?,
+        mac: field("mac")?.to_owned(),
+        state: field("state")?.to_owned(),
+        routed: field("route")? == "1",
+        addresses: field("addr")?
+            .split(',')
+            .filter(|address| !address.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    })
+}
+
+/// The state of the channel with `domid`; none if that is no peer.
+///
+/// # Errors
+/// As [`peers`].
+pub(crate) fn state_of(guest: &Agent, domid: u32) -> Result<Option<String>> {
+    let peer = peers(guest)?.into_iter().find(|peer| peer.domid == domid);
+    Ok(peer.map(|peer| peer.state))
+}
+
+/// Frames that xlnet0 has sent and received.
+///
+/// # Errors
+/// If there is no xlnet0.
+pub(crate) fn frames(guest: &Agent) -> Result<u64> {
+    sum(guest, "/sys/class/net/xlnet0/statistics/[rt]x_packets")
+}
+
+/// Frames that have passed Dom0's end of the guest's uplink.
+///
+/// # Errors
+/// If the guest is gone.
+pub(crate) fn vif_frames(dom0: &Agent, guest: &Guest) -> Result<u64> {
+    let vif = guest.vif()?;
+    sum(
+        dom0,
+        &format!("/sys/class/net/{vif}/statistics/[rt]x_packets"),
+    )
+}
+
+fn sum(place: &Agent, files: &str) -> Result<u64> {
+    let text = place.sh(&format!("cat {files}"))?;
+    text.lines()
+        .map(|line| line.parse::<u64>().with_context(|| format!("{line:?}")))
+        .sum()
+}
+
+/// A counter of `ethtool -S` that belongs to peer `domid`; 0 if that is no peer.
+///
+/// # Errors
+/// If there is no xlnet0.
+pub(crate) fn counter(guest: &Agent, domid: u32, name: &str) -> Result<u64> {
+    let text = guest.sh("ethtool -S xlnet0")?;
+    let name = format!("peer{domid}_{name}:");
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(&name));
+    line.map_or(Ok(0), |value| {
+        value.trim().parse().with_context(|| format!("{line:?}"))
+    })
+}
+
+/// Waits until `guest` has exactly these peers.
+///
+/// # Errors
+/// If it never has.
+pub(crate) fn await_peers(guest: &Agent, domids: &[u32]) -> Result<()> {
+    let wanted: BTreeSet<u32> = domids.iter().copied().collect();
+    let what = format!("{} has the peers {wanted:?}", guest.name());
+    eventually(&what, || {
+        let found: BTreeSet<u32> = peers(guest)?.iter().map(|peer| peer.domid).collect();
+        ensure!(found == wanted, "it has {found:?}");
+        Ok(true)
+    })
+}
+
+/// Waits until `a` and `b` have a channel, and has them make it.
+///
+/// # Errors
+/// If they do not.
+pub(crate) fn join(a: &Guest, b: &Guest) -> Result<()> {
+    let (domid_a, domid_b) = (a.domid()?, b.domid()?);
+    let what = format!("{} and {} are joined", a.name(), b.name());
+    eventually(&what, || {
+        a.sh(&format!("ping -c 1 -W 2 {}", b.config.ip()))?;
+        let (from_a, from_b) = (state_of(a, domid_b)?, state_of(b, domid_a)?);
+        ensure!(
+            from_a.as_deref() == Some("up") && from_b.as_deref() == Some("up"),
+            "{from_a:?}, {from_b:?}"
+        );
+        Ok(true)
+    })
+}
+
+/// Waits until routing is as [`check_routing`] wants it.
+///
+/// # Errors
+/// If it never is: then with the last difference.
+pub(crate) fn await_routing(guest: &Guest) -> Result<()> {
+    let what = format!("{}: routing equals the peer list", guest.name());
+    eventually(&what, || check_routing(guest).map(|()| true))
+}
+
+/// Fails unless routes, neighbours and rules are those the peer list asks for, by `xlnet-route status` and by our own
+/// comparison.
+///
+/// # Errors
+/// If they differ.
+pub(crate) fn check_routing(guest: &Guest) -> Result<()> {
+    // Processes are dear in a small guest: one `ip` for each family tells all, and its lines are told apart by their form.
+    let text = guest.sh(&format!(
+        "xlnet-route status; echo \"status $?\"
+        device=; [ ! -e /sys/class/net/xlnet0 ] || device=xlnet0
+        if [ $device ]; then read mtu < /sys/class/net/xlnet0/mtu; echo mtu $mtu; cat /sys/class/net/xlnet0/xlnet/peers; fi
+        for own in 4,{} 6,{}; do
+            family=${{own%,*}}; echo \"family $family\"
+            ip -$family -N -o -force -batch - <<END
+rule show pref 5000
+route show table all proto 88
+addr show to ${{own#*,}}
+${{device:+neigh show dev xlnet0 nud permanent}}
+END
+        done",
+        guest.config.ip(),
+        guest.config.ip6()
+    ))?;
+    let seen = Seen::read(&text)?;
+    if let Err(error) = seen.agrees() {
+        bail!("{error:#}, in {text}");
+    }
+    Ok(())
+}
+
+/// What routing there is: of each item the words that matter.
+#[derive(Debug, Default)]
+struct Seen {
+    status: String,
+    mtu: u32,
+    peers: Vec<Peer>,
+    own: BTreeSet<u8>,
+    routes: BTreeSet<(u8, String)>,
+    rules: Vec<u8>,
+    neighbours: BTreeSet<(u8, String, String)>,
+}
+
+impl Seen {
+    fn read(text: &str) -> Result<Self> {
+        let mut seen = Self::default();
+        let mut family = 0;
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["status", code] => seen.status = (*code).to_owned(),
+                ["mtu", mtu] => seen.mtu = mtu.parse().context("mtu")?,
+                ["family", number] => family = number.parse().context("family")?,
+                ["peer", word, ..] if word.starts_with("domid=") => {
+                    seen.peers.push(parse(line).context(line.to_owned())?);
+                }
+                _ if family == 0 => {}
+                ["5000:", "from", ..] => seen.rules.push(family),
+                [_, _, "inet" | "inet6", ..] => drop(seen.own.insert(family)),
+                [ip, "lladdr", mac, ..] => {
+                    seen.neighbours
+                        .insert((family, (*ip).to_owned(), (*mac).to_owned()));
+                }
+                [to, "dev", "xlnet0", "table", "5000", ..] => {
+                    seen.routes.insert((family, (*to).to_owned()));
+                }
+                [] => {}
+                // Whatever else has the protocol's number is none that should be.
+                _ => drop(seen.routes.insert((family, line.to_owned()))),
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The addresses to be routed, each with its family and the peer's MAC. IPv6 leaves a device whose MTU is too small.
+    fn wanted(&self) -> BTreeSet<(u8, String, String)> {
+        self.peers
+            .iter()
+            .filter(|peer| peer.routed)
+            .flat_map(|peer| {
+                peer.addresses.iter().map(|address| {
+                    let family = if address.contains(':') { 6 } else { 4 };
+                    (family, address.clone(), peer.mac.clone())
+                })
+            })
+            .filter(|(family, ..)| self.own.contains(family))
+            .filter(|(family, ..)| *family == 4 || self.mtu >= 1280)
+            .collect()
+    }
+
+    fn agrees(&self) -> Result<()> {
+        ensure!(
+            self.status == "0",
+            "xlnet-route status exits with {}",
+            self.status
+        );
+        let wanted = self.wanted();
+        let routes: BTreeSet<_> = wanted
+            .iter()
+            .map(|(family, address, _)| (*family, address.clone()))
+            .collect();
+        let families: BTreeSet<_> = wanted.iter().map(|(family, ..)| *family).collect();
+        let families: Vec<_> = families.into_iter().collect();
+        ensure!(self.routes == routes, "not the routes {routes:?}");
+        ensure!(self.neighbours == wanted, "not the neighbours {wanted:?}");
+        ensure!(self.rules == families, "not the rules of {families:?}");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: &str = "peer domid=7 mac=02:00:00:00:00:07 uplink-mac=00:16:3e:77:00:07 state=up route=1 addr=10.77.0.107,fd77::107";
+
+    #[test]
+    fn a_route_too_few_is_seen() {
+        let rest = "status 0\nmtu 1500\nfamily 4\n5000:\tfrom all lookup 5000 proto 88\n\
+                    2: eth0    inet 10.77.0.101/24 scope global eth0\n\
+                    10.77.0.107 lladdr 02:00:00:00:00:07 PERMANENT proto 88";
+        let without = Seen::read(&format!("{PEER}\n{rest}")).unwrap();
+        assert!(without.agrees().is_err());
+        let with = format!(
+            "{PEER}\n{rest}\n10.77.0.107 dev xlnet0 table 5000 proto 88 scope link src 10.77.0.101"
+        );
+        Seen::read(&with).unwrap().agrees().unwrap();
+        let stale = format!("{with}\n10.77.0.108 dev xlnet0 table 5000 proto 88");
+        assert!(Seen::read(&stale).unwrap().agrees().is_err());
+    }
+}
