@@ -187,7 +187,7 @@ fn last_deletion(text: &str, addresses: &[String]) -> Option<f64> {
             line.split_whitespace()
                 .any(|word| addresses.iter().any(|address| word == address))
         })
-        .last()?;
+        .next_back()?;
     let (_, time) = line.strip_prefix('[')?.split_once(']')?.0.split_once('T')?;
     let mut parts = time.splitn(3, ':').map(str::parse::<f64>);
     let mut part = || parts.next()?.ok();

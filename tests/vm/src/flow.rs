@@ -149,7 +149,10 @@ impl Flow {
         self.sender.signal(15)?;
         let ended = self.sender.wait()?;
         let mut sender = fields(&ended).context("the flow's sender")?;
-        sender.insert("why".to_owned(), String::from_utf8_lossy(&ended.stderr).into_owned());
+        sender.insert(
+            "why".to_owned(),
+            String::from_utf8_lossy(&ended.stderr).into_owned(),
+        );
         let file = format!("/run/flow.{}", self.port);
         let mut arrived = None;
         loop {

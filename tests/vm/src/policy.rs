@@ -19,7 +19,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "policy::pv-denied-by-default",
         Spec::pv(3),
         denied_by_default,
-    ).long(),
+    )
+    .long(),
     Scenario::new("policy::pvh-dom0", Spec::pvh(2), dom0).long(),
     Scenario::new("policy::pvh-denied-pair", Spec::pvh(2), denied_pair).long(),
 ];
