@@ -13,13 +13,14 @@ use crate::{
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("channel::pv-made-by-first-frame", Spec::pv(3), first_frame),
+    Scenario::new("channel::pv-made-by-first-frame", Spec::pv(3), first_frame).long(),
     Scenario::new("channel::pv-reclaimed-when-idle", Spec::pv(3), reclaimed).long(),
     Scenario::new(
         "channel::pvh-made-by-first-frame",
         Spec::pvh(2),
         first_frame,
-    ),
+    )
+    .long(),
     Scenario::new("channel::pvh-reclaimed-when-idle", Spec::pvh(2), reclaimed).long(),
 ];
 

@@ -14,10 +14,10 @@ use crate::{
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("death::pv-of-a-listener", Spec::pv(3), of_lowest),
-    Scenario::new("death::pv-of-a-connector", Spec::pv(3), of_highest),
+    Scenario::new("death::pv-of-a-listener", Spec::pv(3), of_lowest).long(),
+    Scenario::new("death::pv-of-a-connector", Spec::pv(3), of_highest).long(),
     Scenario::new("death::pv-of-xlnetd", Spec::pv(3), of_daemon),
-    Scenario::new("death::pv-second-xlnetd", Spec::pv(3), second_daemon),
+    Scenario::new("death::pv-second-xlnetd", Spec::pv(3), second_daemon).long(),
     Scenario::new("death::pvh-of-xlnetd", Spec::pvh(2), of_daemon).long(),
 ];
 

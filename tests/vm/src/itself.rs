@@ -17,7 +17,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("lab::pvh-keeps-vector-registers", PVH, keeps_registers).long(),
     Scenario::new("lab::exec-is-faithful", PVH, exec_is_faithful),
     Scenario::new("lab::ping-over-the-uplink", PVH, ping_uplink),
-    Scenario::new("lab::two-hosts-are-joined", PAIR, two_hosts),
+    Scenario::new("lab::two-hosts-are-joined", PAIR, two_hosts).long(),
 ];
 
 /// Four processes at once on each single CPU, so that they preempt each other.

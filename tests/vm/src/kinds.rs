@@ -14,7 +14,7 @@ use crate::{
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("kinds::pvh-xenstored", Spec::pvh(2), smoke),
     Scenario::new("kinds::pvh-oxenstored", Spec::pvh(2).oxen(), smoke).long(),
-    Scenario::new("kinds::pv-oxenstored", Spec::pv(2).oxen(), smoke),
+    Scenario::new("kinds::pv-oxenstored", Spec::pv(2).oxen(), smoke).long(),
 ];
 
 /// Blocks of 4 MiB in each stream.

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("lifecycle::pv-link-down-up", Spec::pv(3), link),
     Scenario::new("lifecycle::pv-mtu", Spec::pv(3), mtu),
-    Scenario::new("lifecycle::pv-other-netns", Spec::pv(3), netns),
+    Scenario::new("lifecycle::pv-other-netns", Spec::pv(3), netns).long(),
     Scenario::new("lifecycle::pv-uplink-addresses", Spec::pv(3), addresses),
     Scenario::new("lifecycle::pv-50-reloads", Spec::pv(3), fifty_reloads).long(),
     Scenario::new("lifecycle::pvh-link-down-up", Spec::pvh(2), link).long(),
