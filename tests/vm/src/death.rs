@@ -9,7 +9,7 @@ use crate::{
     flow::Flow,
     helper,
     policy::all_joined,
-    view::{await_peers, await_routing, counter, frames, join},
+    view::{await_peers, await_status, counter, frames, join},
     Bed, Scenario, Spec,
 };
 
@@ -22,7 +22,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Datagrams a second of each flow.
-const RATE: u32 = 200;
+const RATE: u32 = 100;
 
 /// Seconds of a day: one of the clocks is told as a time of day.
 const DAY: f64 = 86400.0;
@@ -82,7 +82,7 @@ fn destroyed(bed: &mut Bed, victim: &Guest, survivors: &[Guest]) -> Result<()> {
     await_peers(a, &[domid_b])?;
     await_peers(b, &[domid_a])?;
     for guest in survivors {
-        await_routing(guest)?;
+        await_status(guest)?;
     }
     for (guest, events) in survivors.iter().zip(events) {
         let seconds = events.until_unrouted(victim)?;
@@ -140,7 +140,7 @@ impl Events {
             guest.spawn("exec udevadm monitor --kernel --property --subsystem-match=net")?;
         let routes = guest.spawn("exec ip -ts monitor route")?;
         eventually("the monitors listen", || {
-            guest.sh("pgrep -f 'udevadm monitor' && pgrep -f 'ip -ts monitor'")?;
+            guest.sh("pgrep -f '[u]devadm monitor' && pgrep -f '[i]p -ts monitor'")?;
             Ok(true)
         })?;
         Ok(Self {
@@ -180,14 +180,13 @@ fn first_list_change(text: &str) -> Option<f64> {
 /// Seconds since midnight of the last deletion that names one of `addresses`:
 /// "[2026-01-02T03:04:05.678901] Deleted 10.77.0.103 dev xlnet0 …".
 fn last_deletion(text: &str, addresses: &[String]) -> Option<f64> {
-    let line = text
-        .lines()
-        .filter(|line| line.contains("Deleted ") && line.contains("xlnet0"))
-        .filter(|line| {
-            line.split_whitespace()
+    let line = text.lines().rfind(|line| {
+        line.contains("Deleted ")
+            && line.contains(" dev xlnet0 ")
+            && line
+                .split_whitespace()
                 .any(|word| addresses.iter().any(|address| word == address))
-        })
-        .next_back()?;
+    })?;
     let (_, time) = line.strip_prefix('[')?.split_once(']')?.0.split_once('T')?;
     let mut parts = time.splitn(3, ':').map(str::parse::<f64>);
     let mut part = || parts.next()?.ok();

@@ -23,10 +23,17 @@ is_up() {
     done < /sys/class/net/xlnet0/xlnet/peers
     return 1
 }
+await_close() {
+    exec 4< <(exec udevadm monitor --kernel --property --subsystem-match=net)
+    while [ -z "$stop" ] && is_up; do
+        while read -rt 2 -u 4 event && [[ $event != XLNET_EVENT=* ]]; do :; done
+    done
+    exec 4<&-
+}
 pattern=0123456789abcdefghijklmnopqrstuvwxyz
 while [ ${#pattern} -lt 1390 ]; do pattern=$pattern$pattern; done
 exec 3> "/dev/udp/$ip/$port"
-while [ -z "$stop" ] && [ "$domid" != 0 ] && is_up; do read -rt 0.01; done
+[ "$domid" = 0 ] || await_close
 while [ -z "$stop" ]; do
     if printf '%d %s\n' $sent "${pattern:0:sent*37%1390}" >&3; then sent=$((sent+1)); else refused=$((refused+1)); fi
     read -rt "$pause"
@@ -35,7 +42,7 @@ echo "sent=$sent"
 echo "refused=$refused"
 "#;
 
-/// Judges what has arrived, a line for each datagram.
+/// Judges what has arrived, a line for each datagram. It has no single quote.
 const JUDGE: &str = r#"
 BEGIN {
     pattern = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -100,8 +107,6 @@ impl Flow {
     }
 
     fn start_by(from: &Guest, to: &Guest, port: u16, rate: u32, peer: Option<u32>) -> Result<Self> {
-        from.put("/run/flow-send", SEND.as_bytes())?;
-        to.put("/run/flow-judge", JUDGE.as_bytes())?;
         // The receiver may not get the processor for a while, and what it loses then is not the path's.
         let receiver = to.spawn(&format!(
             "echo 16777216 > /proc/sys/net/core/rmem_max; : > /run/flow.{port}
@@ -110,15 +115,14 @@ impl Flow {
         let name = format!("flow {} to {}", from.name(), to.name());
         eventually(&format!("{name}: the receiver listens"), || {
             ensure!(!receiver.is_finished(), "it has ended");
-            Ok(to
-                .try_sh(&format!("ss -Huln | grep -q ':{port} '"))?
-                .success())
+            let find = format!("grep -q ':{port:04X} ' /proc/net/udp");
+            Ok(to.try_sh(&find)?.success())
         })?;
         let pause = 1.0 / f64::from(rate);
         let ip = to.config.ip();
         let peer = peer.unwrap_or(0);
         let sender = from.spawn(&format!(
-            "exec bash /run/flow-send {ip} {port} {pause} {peer}"
+            "exec bash -c \"$(cat <<'END'\n{SEND}\nEND\n)\" flow-send {ip} {port} {pause} {peer}"
         ))?;
         Ok(Self {
             name,
@@ -153,27 +157,28 @@ impl Flow {
             "why".to_owned(),
             String::from_utf8_lossy(&ended.stderr).into_owned(),
         );
-        let file = format!("/run/flow.{}", self.port);
+        let number = |fields: &HashMap<String, String>, key: &str| -> Result<u64> {
+            let text = fields.get(key).with_context(|| format!("no {key}"))?;
+            text.parse().with_context(|| format!("{key}={text:?}"))
+        };
+        let sent = number(&sender, "sent")?;
         let mut arrived = None;
         loop {
             let now = progress(&self.to, self.port)?;
-            if arrived.replace(now) == Some(now) {
+            if now >= sent || arrived.replace(now) == Some(now) {
                 break;
             }
             sleep(QUIET);
         }
         drop(self.receiver);
+        let file = format!("/run/flow.{}", self.port);
         let judged = self
             .to
-            .try_sh(&format!("awk -f /run/flow-judge {file} && rm {file}"))?;
+            .try_sh(&format!("awk '{JUDGE}' {file} && rm {file}"))?;
         let receiver = fields(&judged).context("the flow's receiver")?;
-        let number = |fields: &HashMap<String, String>, key: &str| -> Result<u64> {
-            let text = fields.get(key).with_context(|| format!("no {key}"))?;
-            text.parse().with_context(|| format!("{key}={text:?}"))
-        };
         Ok(Report {
             name: self.name,
-            sent: number(&sender, "sent")?,
+            sent,
             refused: (
                 number(&sender, "refused")?,
                 sender.get("why").cloned().unwrap_or_default(),

@@ -9,13 +9,13 @@ use crate::{
     flow::Flow,
     leaks::Holdings,
     policy::all_joined,
-    view::{await_peers, await_routing, counter, join, peers},
+    view::{await_peers, await_routing, await_status, counter, join, peers},
     Bed, Scenario, Spec,
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("lifecycle::pv-link-down-up", Spec::pv(3), link),
-    Scenario::new("lifecycle::pv-mtu", Spec::pv(3), mtu),
+    Scenario::new("lifecycle::pv-link-down-up", Spec::pv(3), link).long(),
+    Scenario::new("lifecycle::pv-mtu", Spec::pv(3), mtu).long(),
     Scenario::new("lifecycle::pv-other-netns", Spec::pv(3), netns).long(),
     Scenario::new("lifecycle::pv-uplink-addresses", Spec::pv(3), addresses),
     Scenario::new("lifecycle::pv-50-reloads", Spec::pv(3), fifty_reloads).long(),
@@ -60,7 +60,7 @@ fn link(bed: &mut Bed) -> Result<()> {
         ];
         for _ in 0..3 {
             guest.sh("ip link set xlnet0 down")?;
-            await_routing(&guest)?;
+            await_status(&guest)?;
             await_routing(&other)?;
             let sent = counter(&guest, other.domid()?, "tx_frames")?;
             for flow in &flows {
@@ -90,7 +90,7 @@ fn mtu(bed: &mut Bed) -> Result<()> {
     // Below 1280 the device has no IPv6: those routes go and come back.
     for mtu in ["1500", "68", "9000", "1280", "65535", first.trim()] {
         g2.sh(&format!("ip link set xlnet0 mtu {mtu}"))?;
-        await_routing(&g2)?;
+        await_status(&g2)?;
         join(&g2, &g1)?;
         let before = counter(&g2, g1.domid()?, "tx_frames")?;
         g2.sh(&format!(
@@ -121,7 +121,7 @@ fn netns(bed: &mut Bed) -> Result<()> {
     g2.sh("ip netns add aside")?;
     for _ in 0..3 {
         g2.sh("ip link set xlnet0 netns aside && ip -n aside link show xlnet0")?;
-        await_routing(&g2)?;
+        await_status(&g2)?;
         ensure!(
             g2.sh("ip -4 rule show pref 5000; ip -6 rule show pref 5000")?
                 .is_empty(),
@@ -156,14 +156,14 @@ fn addresses(bed: &mut Bed) -> Result<()> {
         eventually("the new address is claimed", || {
             Ok(claim()?.split_whitespace().any(|word| word == more))
         })?;
-        await_routing(&g2)?;
+        await_status(&g2)?;
         g2.sh(&format!("ip addr del {more}/{more_length} dev {dev}"))?;
         eventually("the address is no longer claimed", || {
             Ok(!claim()?.split_whitespace().any(|word| word == more))
         })?;
-        await_routing(&g2)?;
+        await_status(&g2)?;
         g2.sh(&format!("ip addr del {own}/{length} dev {dev}"))?;
-        await_routing(&g2)?;
+        await_status(&g2)?;
         let family = if own.contains(':') { 6 } else { 4 };
         let rule = format!("ip -{family} rule show pref 5000");
         ensure!(g2.sh(&rule)?.is_empty(), "a rule of IPv{family} was left");
@@ -201,6 +201,9 @@ fn reloads(bed: &mut Bed, count: u8) -> Result<()> {
         eventually("the flows have made channels again", || {
             Ok(peers(&guest)?.iter().all(|peer| peer.state == "up"))
         })?;
+        if turn % 5 == 0 {
+            await_status(&guest)?;
+        }
     }
     settle(bed, &mut under_way)?;
     before.await_return(bed)
@@ -233,18 +236,21 @@ fn reload(bed: &Bed, number: u8) -> Result<()> {
     let guest = bed.g(number)?;
     guest.sh("rmmod xlnet && [ ! -e /sys/class/net/xlnet0 ]")?;
     await_routing(&guest)?;
-    let others: Vec<Guest> = (1..=bed.spec.guests)
+    let others: Vec<(Guest, u32)> = (1..=bed.spec.guests)
         .filter(|other| *other != number)
-        .map(|other| bed.g(other))
+        .map(|other| {
+            let other = bed.g(other)?;
+            let domid = other.domid()?;
+            Ok((other, domid))
+        })
         .collect::<Result<_>>()?;
-    for other in &others {
+    for (other, own) in &others {
         let rest: Vec<u32> = others
             .iter()
-            .filter(|third| third.config.number != other.config.number)
-            .map(|third| third.domid())
-            .collect::<Result<_>>()?;
+            .map(|(_, domid)| *domid)
+            .filter(|domid| domid != own)
+            .collect();
         await_peers(other, &rest)?;
-        await_routing(other)?;
     }
     guest.sh("modprobe xlnet")?;
     all_joined(bed)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use xlnet_lab::{agent::Agent, guest::Guest};
 
 use crate::bed::eventually;
@@ -104,20 +104,6 @@ pub(crate) fn counter(guest: &Agent, domid: u32, name: &str) -> Result<u64> {
     })
 }
 
-/// Waits until `guest` has exactly these peers.
-///
-/// # Errors
-/// If it never has.
-pub(crate) fn await_peers(guest: &Agent, domids: &[u32]) -> Result<()> {
-    let wanted: BTreeSet<u32> = domids.iter().copied().collect();
-    let what = format!("{} has the peers {wanted:?}", guest.name());
-    eventually(&what, || {
-        let found: BTreeSet<u32> = peers(guest)?.iter().map(|peer| peer.domid).collect();
-        ensure!(found == wanted, "it has {found:?}");
-        Ok(true)
-    })
-}
-
 /// Waits until `a` and `b` have a channel, and has them make it.
 ///
 /// # Errors
@@ -126,7 +112,7 @@ pub(crate) fn join(a: &Guest, b: &Guest) -> Result<()> {
     let (domid_a, domid_b) = (a.domid()?, b.domid()?);
     let what = format!("{} and {} are joined", a.name(), b.name());
     eventually(&what, || {
-        a.sh(&format!("ping -c 1 -W 2 {}", b.config.ip()))?;
+        a.sh(&format!("ping -q -c 1 -W 2 {}", b.config.ip()))?;
         let (from_a, from_b) = (state_of(a, domid_b)?, state_of(b, domid_a)?);
         ensure!(
             from_a.as_deref() == Some("up") && from_b.as_deref() == Some("up"),
@@ -136,49 +122,45 @@ pub(crate) fn join(a: &Guest, b: &Guest) -> Result<()> {
     })
 }
 
-/// Waits until routing is as [`check_routing`] wants it.
+/// Waits until `guest` has exactly these peers, and routing to them.
 ///
 /// # Errors
-/// If it never is: then with the last difference.
+/// If it never has: then with the last difference.
+pub(crate) fn await_peers(guest: &Guest, domids: &[u32]) -> Result<()> {
+    let what = format!("{} has the peers {domids:?}, and routing", guest.name());
+    eventually(&what, || {
+        let seen = Seen::look(guest, false)?;
+        let found: BTreeSet<u32> = seen.peers.iter().map(|peer| peer.domid).collect();
+        ensure!(found == domids.iter().copied().collect(), "peers {found:?}");
+        seen.agrees().map(|()| true)
+    })
+}
+
+/// Waits until routes, neighbours and rules are those the peer list asks for, whatever that is.
+///
+/// # Errors
+/// If they never are: then with the last difference.
 pub(crate) fn await_routing(guest: &Guest) -> Result<()> {
     let what = format!("{}: routing equals the peer list", guest.name());
-    eventually(&what, || check_routing(guest).map(|()| true))
+    eventually(&what, || Seen::look(guest, false)?.agrees().map(|()| true))
 }
 
-/// Fails unless routes, neighbours and rules are those the peer list asks for, by `xlnet-route status` and by our own
-/// comparison.
+/// Waits until `xlnet-route status` says so too.
 ///
 /// # Errors
-/// If they differ.
-pub(crate) fn check_routing(guest: &Guest) -> Result<()> {
-    // Processes are dear in a small guest: one `ip` for each family tells all, and its lines are told apart by their form.
-    let text = guest.sh(&format!(
-        "xlnet-route status; echo \"status $?\"
-        device=; [ ! -e /sys/class/net/xlnet0 ] || device=xlnet0
-        if [ $device ]; then read mtu < /sys/class/net/xlnet0/mtu; echo mtu $mtu; cat /sys/class/net/xlnet0/xlnet/peers; fi
-        for own in 4,{} 6,{}; do
-            family=${{own%,*}}; echo \"family $family\"
-            ip -$family -N -o -force -batch - <<END
-rule show pref 5000
-route show table all proto 88
-addr show to ${{own#*,}}
-${{device:+neigh show dev xlnet0 nud permanent}}
-END
-        done",
-        guest.config.ip(),
-        guest.config.ip6()
-    ))?;
-    let seen = Seen::read(&text)?;
-    if let Err(error) = seen.agrees() {
-        bail!("{error:#}, in {text}");
-    }
-    Ok(())
+/// If it never does.
+pub(crate) fn await_status(guest: &Guest) -> Result<()> {
+    let what = format!("{}: xlnet-route status is in sync", guest.name());
+    eventually(&what, || Seen::look(guest, true)?.agrees().map(|()| true))
 }
 
-/// What routing there is: of each item the words that matter.
+/// The list and what routing there is: of each item the words that matter.
 #[derive(Debug, Default)]
 struct Seen {
-    status: String,
+    /// All that was read.
+    text: String,
+    /// Exit status of `xlnet-route status`, where that was asked.
+    status: Option<String>,
     mtu: u32,
     peers: Vec<Peer>,
     own: BTreeSet<u8>,
@@ -188,13 +170,41 @@ struct Seen {
 }
 
 impl Seen {
-    fn read(text: &str) -> Result<Self> {
+    /// Processes are dear in a small guest: one `ip` for each family tells all, and its lines are told apart by their form.
+    fn look(guest: &Guest, ask_status: bool) -> Result<Self> {
+        let status = if ask_status {
+            "xlnet-route status; echo \"status $?\""
+        } else {
+            ""
+        };
+        Self::read(guest.sh(&format!(
+            "udevadm settle; {status}
+            device=; [ ! -e /sys/class/net/xlnet0 ] || device=xlnet0
+            if [ $device ]; then
+                read mtu < /sys/class/net/xlnet0/mtu; echo mtu $mtu
+                while read line; do echo \"$line\"; done < /sys/class/net/xlnet0/xlnet/peers
+            fi
+            for own in 4,{} 6,{}; do
+                family=${{own%,*}}; echo \"family $family\"
+                ip -$family -N -o -force -batch - <<END
+rule show pref 5000
+route show table all proto 88
+addr show to ${{own#*,}}
+${{device:+neigh show dev xlnet0 nud permanent}}
+END
+            done",
+            guest.config.ip(),
+            guest.config.ip6()
+        ))?)
+    }
+
+    fn read(text: String) -> Result<Self> {
         let mut seen = Self::default();
         let mut family = 0;
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
-                ["status", code] => seen.status = (*code).to_owned(),
+                ["status", code] => seen.status = Some((*code).to_owned()),
                 ["mtu", mtu] => seen.mtu = mtu.parse().context("mtu")?,
                 ["family", number] => family = number.parse().context("family")?,
                 ["peer", word, ..] if word.starts_with("domid=") => {
@@ -215,6 +225,7 @@ impl Seen {
                 _ => drop(seen.routes.insert((family, line.to_owned()))),
             }
         }
+        seen.text = text;
         Ok(seen)
     }
 
@@ -235,9 +246,10 @@ impl Seen {
     }
 
     fn agrees(&self) -> Result<()> {
+        let seen = &self.text;
         ensure!(
-            self.status == "0",
-            "xlnet-route status exits with {}",
+            self.status.as_deref().is_none_or(|code| code == "0"),
+            "it exits with {:?}: {seen}",
             self.status
         );
         let wanted = self.wanted();
@@ -247,9 +259,15 @@ impl Seen {
             .collect();
         let families: BTreeSet<_> = wanted.iter().map(|(family, ..)| *family).collect();
         let families: Vec<_> = families.into_iter().collect();
-        ensure!(self.routes == routes, "not the routes {routes:?}");
-        ensure!(self.neighbours == wanted, "not the neighbours {wanted:?}");
-        ensure!(self.rules == families, "not the rules of {families:?}");
+        ensure!(self.routes == routes, "not the routes {routes:?}: {seen}");
+        ensure!(
+            self.neighbours == wanted,
+            "not the neighbours {wanted:?}: {seen}"
+        );
+        ensure!(
+            self.rules == families,
+            "not the rules of {families:?}: {seen}"
+        );
         Ok(())
     }
 }
@@ -265,13 +283,13 @@ mod tests {
         let rest = "status 0\nmtu 1500\nfamily 4\n5000:\tfrom all lookup 5000 proto 88\n\
                     2: eth0    inet 10.77.0.101/24 scope global eth0\n\
                     10.77.0.107 lladdr 02:00:00:00:00:07 PERMANENT proto 88";
-        let without = Seen::read(&format!("{PEER}\n{rest}")).unwrap();
+        let without = Seen::read(format!("{PEER}\n{rest}")).unwrap();
         assert!(without.agrees().is_err());
         let with = format!(
             "{PEER}\n{rest}\n10.77.0.107 dev xlnet0 table 5000 proto 88 scope link src 10.77.0.101"
         );
-        Seen::read(&with).unwrap().agrees().unwrap();
+        Seen::read(with.clone()).unwrap().agrees().unwrap();
         let stale = format!("{with}\n10.77.0.108 dev xlnet0 table 5000 proto 88");
-        assert!(Seen::read(&stale).unwrap().agrees().is_err());
+        assert!(Seen::read(stale).unwrap().agrees().is_err());
     }
 }
