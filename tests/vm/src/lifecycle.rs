@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module and the device come, change and go, and everything follows and nothing is left.
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use xlnet_lab::guest::Guest;
 
 use crate::{
@@ -96,7 +96,8 @@ fn mtu(bed: &mut Bed) -> Result<()> {
         g2.sh(&format!(
             "ping -q -c 3 -i 0.2 -s 8000 -W 10 {}",
             g1.config.ip()
-        ))?;
+        ))
+        .with_context(|| format!("at MTU {mtu}"))?;
         ensure!(
             counter(&g2, g1.domid()?, "tx_frames")? >= before + 3,
             "at MTU {mtu} ping did not take xlnet0"
