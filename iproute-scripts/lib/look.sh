@@ -127,7 +127,7 @@ look() { # flush: 1 to want nothing
 
 kernel_state() { # family
 	printf 'family %s\n' "$1"
-	ip "-$1" -N -o -force -batch - <<-END
+	ip "-$1" -N -o -force -batch - <<-END || echo failed
 	rule show
 	route show table all proto $XR_PROTO
 	${uplink:+addr show dev $uplink scope global}
@@ -138,9 +138,10 @@ kernel_state() { # family
 
 # mode: plan, status or json; the result is left in $plan, the exit status is that of lib/plan.awk.
 compare() {
-	state=$(kernel_state 4) || return 3
-	if [ -d "$conf6" ]; then
-		state=$state$nl$(kernel_state 6) || return 3
-	fi
-	plan=$(printf '%s\n' "$state" | XR_MODE=$1 awk -f "$lib/address.awk" -f "$lib/peers.awk" -f "$lib/report.awk" -f "$lib/plan.awk")
+	plan=$(
+		{
+			kernel_state 4
+			if [ -d "$conf6" ]; then kernel_state 6; fi
+		} | XR_MODE=$1 awk -f "$lib/address.awk" -f "$lib/peers.awk" -f "$lib/report.awk" -f "$lib/plan.awk"
+	)
 }

@@ -2,10 +2,11 @@
 #
 # Compares what the peer list asks for with what the kernel holds. It decides and changes nothing.
 # Input: for each family a line "family 4" or "family 6", then what `ip -N -o` prints of rules, routes of our protocol,
-# the uplink's global addresses, the device's IPv4 addresses and its permanent neighbours. The rest comes in XR_* of the environment.
+# the uplink's global addresses, the device's IPv4 addresses and its permanent neighbours; "failed" if it could not. The rest comes in XR_* of the environment.
 #
 # XR_MODE=plan prints one action per line:
-#   4 <line>       a line for `ip -4 -batch`; 6 <line>: the same for `ip -6`
+#   4 <line>       a line for `ip -4 -batch`; 6 <line>: the same for `ip -6`; 0 <line>: for one `ip -batch`, as processes are
+#                  dear in a small guest. Only of a rule `ip` cannot tell the family by itself.
 #   loose          make rp_filter of the uplink loose, and remember the former value
 #   restore [after]  give the former uplink its rp_filter back [once the batches are through]
 #   accept <0|2>   set rp_filter of the device
@@ -26,6 +27,7 @@ BEGIN {
 # `ip -o` prints a backslash where it would begin a new line.
 { gsub(/\\/, " ") }
 $1 == "family" { fam = $2 + 0; next }
+$1 == "failed" { stopped = stopped ? stopped : 3; next }
 $1 ~ /^[0-9]+:$/ && ($2 == "from" || $2 == "not") { have_rule(); next }
 $1 ~ /^[0-9]+:$/ && ($3 == "inet" || $3 == "inet6") { have_address(); next }
 $2 == "lladdr" { have_neighbour(); next }
@@ -129,7 +131,10 @@ function have_route(    at, hex, len, metric, dest) {
 
 # Phases keep the order safe: traffic leaves first (rule, routes, neighbours), a neighbour is there before its route,
 # a gateway's route before what goes through it, the rule last.
-function action(phase, fam, line) { queue[phase, fam] = queue[phase, fam] fam " " line "\n" }
+function action(phase, fam, line) {
+	queue[phase, fam, ++actions[phase, fam]] = line
+	rules = rules || line ~ /^rule /
+}
 
 function differ(word, what, text) { difference[++differences] = word " " what " " text }
 
@@ -237,10 +242,12 @@ function compare_claim(    word, n, i, same) {
 	}
 }
 
-function print_plan(    phase, i) {
+function print_plan(    phase, fam, i) {
 	for (i = 1; i <= warnings; i++)
 		print "warn " warning[i]
 	printf "%s", settings
 	for (phase = 1; phase <= 7; phase++)
-		printf "%s%s", queue[phase, 4], queue[phase, 6]
+		for (fam = 4; fam <= 6; fam += 2)
+			for (i = 1; i <= actions[phase, fam]; i++)
+				print (rules ? fam : 0) " " queue[phase, fam, i]
 }
