@@ -108,12 +108,12 @@ pub enum For {
 }
 
 impl Payload {
-    /// What the lab itself needs: its agent and FPU check (found in `bin_dir`) and its own scripts.
+    /// What the lab itself needs: its programs (found in `bin_dir`) and its own scripts.
     #[must_use]
     pub fn new(bin_dir: &Path) -> Self {
         let mut payload = Self::default();
         for place in [For::Dom0, For::Guest] {
-            for program in ["xlnet-lab-agent", "xlnet-lab-fpu"] {
+            for program in ["xlnet-lab-agent", "xlnet-lab-fpu", "xlnet-lab-flow"] {
                 payload.copy(
                     place,
                     bin_dir.join(program),

@@ -82,12 +82,9 @@ impl Spec {
     }
 
     fn host(self) -> HostConfig {
-        let own = match self.kind {
-            Kind::Pvh => u32::from(self.guests),
-            Kind::Pv => 1,
-        };
         HostConfig {
-            cpus: (1 + own).max(2),
+            // PVH guests must not share one, and PV guests are quicker where they need not.
+            cpus: 1 + u32::from(self.guests.max(1)),
             memory: 1280 + 352 * u32::from(self.guests.max(2)),
             xenstored: self.xenstored,
             ..HostConfig::default()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A flow of numbered UDP datagrams from one guest to another, which tells every one that is lost, doubled or changed.
+//! A flow of numbered records from one guest to another, as UDP datagrams or over one TCP connection, which tells every
+//! one that is lost, doubled or changed.
 
 use std::{collections::HashMap, fmt, thread::sleep, time::Duration};
 
@@ -11,54 +12,8 @@ use xlnet_lab::{
 
 use crate::bed::eventually;
 
-/// A datagram is its number and a pattern whose length follows from the number: it fits any uplink. With a domid, it
-/// waits until the channel with that peer is not up any more before it begins. In builtins of bash alone, as processes
-/// are dear in a small guest: to pause is to read from the standard input, where nothing ever comes.
-const SEND: &str = r#"
-ip=$1 port=$2 pause=$3 domid=$4 stop= sent=0 refused=0
-trap stop=1 TERM
-is_up() {
-    while read -r line; do
-        [[ $line == "peer domid=$domid "*" state=up "* ]] && return
-    done < /sys/class/net/xlnet0/xlnet/peers
-    return 1
-}
-await_close() {
-    exec 4< <(exec udevadm monitor --kernel --property --subsystem-match=net)
-    while [ -z "$stop" ] && is_up; do
-        while read -rt 2 -u 4 event && [[ $event != XLNET_EVENT=* ]]; do :; done
-    done
-    exec 4<&-
-}
-pattern=0123456789abcdefghijklmnopqrstuvwxyz
-while [ ${#pattern} -lt 1390 ]; do pattern=$pattern$pattern; done
-exec 3> "/dev/udp/$ip/$port"
-[ "$domid" = 0 ] || await_close
-while [ -z "$stop" ]; do
-    if printf '%d %s\n' $sent "${pattern:0:sent*37%1390}" >&3; then sent=$((sent+1)); else refused=$((refused+1)); fi
-    read -rt "$pause"
-done
-echo "sent=$sent"
-echo "refused=$refused"
-"#;
-
-/// Judges what has arrived, a line for each datagram. It has no single quote.
-const JUDGE: &str = r#"
-BEGIN {
-    pattern = "0123456789abcdefghijklmnopqrstuvwxyz"
-    while (length(pattern) < 1390) pattern = pattern pattern
-}
-{
-    if ($0 != $1 " " substr(pattern, 1, $1 * 37 % 1390)) changed++
-    if (seen[$1]++) doubled++; else received++
-    if ($1 + 0 > top) top = $1 + 0
-}
-END {
-    for (i = 0; i <= top; i++)
-        if (!(i in seen) && missing++ < 20) list = list " " i
-    printf "received=%d\nchanged=%d\ndoubled=%d\nmissing=%s\n", received, changed, doubled, list
-}
-"#;
+/// The lab's program for both ends.
+const PROGRAM: &str = "/lab/bin/xlnet-lab-flow";
 
 /// When nothing has arrived for so long after the sender's end, nothing more will.
 const QUIET: Duration = Duration::from_secs(2);
@@ -66,6 +21,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// A flow under way. It ends when this is dropped.
 pub(crate) struct Flow {
     name: String,
+    tcp: bool,
     port: u16,
     sender: Background,
     receiver: Background,
@@ -75,15 +31,15 @@ pub(crate) struct Flow {
 /// What became of a flow.
 pub(crate) struct Report {
     name: String,
-    /// Datagrams the sender's stack took.
+    /// Records the sender's stack took.
     pub(crate) sent: u64,
     /// Attempts the sender's stack refused, and the last reason.
     refused: (u64, String),
-    /// Different datagrams that arrived.
+    /// Different records that arrived.
     pub(crate) received: u64,
-    /// Datagrams that arrived more than once.
+    /// Records that arrived more than once.
     doubled: u64,
-    /// Datagrams that arrived changed.
+    /// Records that arrived changed.
     changed: u64,
     /// The first numbers that are missing below the highest that arrived.
     missing: String,
@@ -95,42 +51,59 @@ impl Flow {
     /// # Errors
     /// If an agent cannot be reached.
     pub(crate) fn start(from: &Guest, to: &Guest, port: u16, rate: u32) -> Result<Self> {
-        Self::start_by(from, to, port, rate, None)
+        Self::start_by("udp", from, to, port, rate, "")
     }
 
-    /// The same, to begin at the moment the channel that stands now is closed.
+    /// The same over one TCP connection.
+    ///
+    /// # Errors
+    /// As [`Flow::start`].
+    pub(crate) fn start_tcp(from: &Guest, to: &Guest, port: u16, rate: u32) -> Result<Self> {
+        Self::start_by("tcp", from, to, port, rate, "")
+    }
+
+    /// The same as [`Flow::start`], to begin at the moment the channel that stands now is closed.
     ///
     /// # Errors
     /// As [`Flow::start`].
     pub(crate) fn start_at_close(from: &Guest, to: &Guest, port: u16, rate: u32) -> Result<Self> {
-        Self::start_by(from, to, port, rate, Some(to.domid()?))
+        Self::start_by("udp", from, to, port, rate, &to.domid()?.to_string())
     }
 
-    fn start_by(from: &Guest, to: &Guest, port: u16, rate: u32, peer: Option<u32>) -> Result<Self> {
-        // The receiver may not get the processor for a while, and what it loses then is not the path's.
+    fn start_by(
+        transport: &str,
+        from: &Guest,
+        to: &Guest,
+        port: u16,
+        rate: u32,
+        peer: &str,
+    ) -> Result<Self> {
         let receiver = to.spawn(&format!(
-            "echo 16777216 > /proc/sys/net/core/rmem_max; : > /run/flow.{port}
-            exec socat -u UDP4-RECV:{port},rcvbuf=16777216 OPEN:/run/flow.{port},append"
+            "exec {PROGRAM} receive {transport} {port} /run/flow.{port}"
         ))?;
-        let name = format!("flow {} to {}", from.name(), to.name());
+        let name = format!("{transport} flow {} to {}", from.name(), to.name());
         eventually(&format!("{name}: the receiver listens"), || {
             ensure!(!receiver.is_finished(), "it has ended");
-            let find = format!("grep -q ':{port:04X} ' /proc/net/udp");
+            let find = format!("grep -q ':{port:04X} ' /proc/net/{transport}");
             Ok(to.try_sh(&find)?.success())
         })?;
-        let pause = 1.0 / f64::from(rate);
         let ip = to.config.ip();
-        let peer = peer.unwrap_or(0);
         let sender = from.spawn(&format!(
-            "exec bash -c \"$(cat <<'END'\n{SEND}\nEND\n)\" flow-send {ip} {port} {pause} {peer}"
+            "exec {PROGRAM} send {transport} {ip} {port} {rate} {peer}"
         ))?;
         Ok(Self {
             name,
+            tcp: transport == "tcp",
             port,
             sender,
             receiver,
             to: to.clone(),
         })
+    }
+
+    /// Whether it is a TCP connection.
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.tcp
     }
 
     /// Waits until at least `count` more datagrams have arrived.
@@ -151,12 +124,7 @@ impl Flow {
     /// If an end of it is gone.
     pub(crate) fn stop(mut self) -> Result<Report> {
         self.sender.signal(15)?;
-        let ended = self.sender.wait()?;
-        let mut sender = fields(&ended).context("the flow's sender")?;
-        sender.insert(
-            "why".to_owned(),
-            String::from_utf8_lossy(&ended.stderr).into_owned(),
-        );
+        let sender = fields(&self.sender.wait()?).context("the flow's sender")?;
         let number = |fields: &HashMap<String, String>, key: &str| -> Result<u64> {
             let text = fields.get(key).with_context(|| format!("no {key}"))?;
             text.parse().with_context(|| format!("{key}={text:?}"))
@@ -170,12 +138,8 @@ impl Flow {
             }
             sleep(QUIET);
         }
-        drop(self.receiver);
-        let file = format!("/run/flow.{}", self.port);
-        let judged = self
-            .to
-            .try_sh(&format!("awk '{JUDGE}' {file} && rm {file}"))?;
-        let receiver = fields(&judged).context("the flow's receiver")?;
+        self.receiver.signal(15)?;
+        let receiver = fields(&self.receiver.wait()?).context("the flow's receiver")?;
         Ok(Report {
             name: self.name,
             sent,
@@ -193,7 +157,7 @@ impl Flow {
 
 /// How many datagrams have arrived.
 fn progress(to: &Guest, port: u16) -> Result<u64> {
-    let text = to.sh(&format!("wc -l < /run/flow.{port}"))?;
+    let text = to.sh(&format!("cat /run/flow.{port}"))?;
     text.trim().parse().with_context(|| format!("{text:?}"))
 }
 

@@ -70,6 +70,14 @@ pub(crate) fn frames(guest: &Agent) -> Result<u64> {
     sum(guest, "/sys/class/net/xlnet0/statistics/[rt]x_packets")
 }
 
+/// Frames that were thrown away at xlnet0, by the stack or by the driver.
+///
+/// # Errors
+/// If there is no xlnet0.
+pub(crate) fn dropped(guest: &Agent) -> Result<u64> {
+    sum(guest, "/sys/class/net/xlnet0/statistics/[rt]x_dropped")
+}
+
 /// Frames that have passed Dom0's end of the guest's uplink.
 ///
 /// # Errors
