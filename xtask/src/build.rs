@@ -14,7 +14,7 @@ use xlnet_lab::{
     command,
     kernel::check_toolchain,
     needs,
-    product::{Lint, Project},
+    product::{Lint, Project, STRIP},
     progress::Progress,
     roots,
 };
@@ -80,7 +80,8 @@ fn build_here(project: &Project, kdir: &Path) -> Result<(String, PathBuf)> {
         bail!(
             "{0}/rust has no libkernel.rmeta: Debian's headers leave the kernel's Rust metadata out. Unpack the \
              kernel's own source (linux-source, the very version of the image), copy /boot/config-{release} to its \
-             .config, run `make olddefconfig prepare`, and copy rust/*.rmeta and rust/*.so to {0}/rust",
+             .config, run `make olddefconfig prepare`, and copy rust/*.rmeta and rust/*.so to {0}/rust and \
+             scripts/target.json to {0}/scripts",
             kdir.display()
         );
     }
@@ -92,5 +93,15 @@ fn build_here(project: &Project, kdir: &Path) -> Result<(String, PathBuf)> {
     if !make.status().context("running make")?.success() {
         bail!("the module does not build for {release}: what make said is above");
     }
-    Ok((release, project.root().join("drivers/xlnet/xlnet.ko")))
+    let module = project.root().join("drivers/xlnet/xlnet.ko");
+    let mut strip = Command::new("strip");
+    strip.arg(STRIP).arg(&module);
+    if !strip
+        .status()
+        .context("running strip: apt-get install binutils")?
+        .success()
+    {
+        bail!("{} cannot be stripped", module.display());
+    }
+    Ok((release, module))
 }

@@ -17,6 +17,9 @@ use crate::{
     roots::BuildRoot,
 };
 
+/// What `strip` leaves out of the module: debug information is ten times the rest, and loading reads all of it.
+pub const STRIP: &str = "--strip-debug";
+
 /// The source tree.
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -124,7 +127,12 @@ impl Project {
             Lint::Clippy => "module-clippy",
         };
         let root_dir = build.root.dir().to_string_lossy().into_owned();
-        let key = key([tree_key(&source)?, build.kernel.clone(), root_dir]);
+        let key = key([
+            tree_key(&source)?,
+            build.kernel.clone(),
+            root_dir,
+            STRIP.to_owned(),
+        ]);
         let dir = cache.entry(name, &key, |dir| {
             let log = cache.log(name);
             fs::write(&log, "")?;
@@ -149,7 +157,11 @@ impl Project {
             }
             run(&mut make, &log)?;
             match lint {
-                Lint::None => Ok(()),
+                Lint::None => run(
+                    root.command("strip")
+                        .args([STRIP, "/lab/module/drivers/xlnet/xlnet.ko"]),
+                    &log,
+                ),
                 Lint::Clippy => refuse_warnings(&fs::read_to_string(&log)?),
             }
         })?;

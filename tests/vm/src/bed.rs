@@ -226,6 +226,8 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result
     // Much longer than anything takes: this ends a test that hangs, and measures nothing.
     let limit = Duration::from_secs(120);
     let deadline = Instant::now() + limit;
+    // To ask takes processor time from what is waited for: ever less often.
+    let mut pause = Duration::from_millis(100);
     loop {
         let last = holds();
         if matches!(last, Ok(true)) {
@@ -235,6 +237,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result
             last.with_context(|| format!("{what}: not within {limit:?}"))?;
             bail!("{what}: not within {limit:?}");
         }
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
