@@ -238,6 +238,6 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result
             bail!("{what}: not within {limit:?}");
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_secs(1));
+        pause = (pause * 2).min(Duration::from_millis(400));
     }
 }

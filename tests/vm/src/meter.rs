@@ -39,9 +39,13 @@ impl Meter {
     /// # Errors
     /// If a guest is gone or has no `xlnet0`.
     pub(crate) fn start(bed: &Bed) -> Result<Self> {
-        let guests = bed.guests().iter();
-        let guests = guests
-            .map(|guest| Ok((guest.clone(), guest.domid()?)))
+        // By number, as they are asked for: a host's own list has one that was made anew last.
+        let guests = (1..=bed.spec.guests)
+            .map(|number| {
+                let guest = bed.g(number)?;
+                let domid = guest.domid()?;
+                Ok((guest, domid))
+            })
             .collect::<Result<Vec<_>>>()?;
         let mut meter = Self {
             guests,
