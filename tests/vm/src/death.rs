@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("death::pv-of-a-listener", Spec::pv(3), of_lowest).long(),
+    Scenario::new("death::pv-of-a-listener", Spec::pv(3), of_lowest),
     Scenario::new("death::pv-of-a-connector", Spec::pv(3), of_highest).long(),
     Scenario::new("death::pv-of-xlnetd", Spec::pv(3), of_daemon),
     Scenario::new("death::pv-second-xlnetd", Spec::pv(3), second_daemon).long(),
