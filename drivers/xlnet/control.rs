@@ -151,9 +151,8 @@ impl Control {
             session.abandon(&mut cx);
         }
         drop(sessions);
-        drop(self.shared.table.replace(None));
-        drop(self.shared.identity.replace(None));
-        self.device.device().set_carrier(false);
+        // The peers stay in the data path's table: as long as there are routes, frames for them go by
+        // the uplink.
         let _ = nodes::remove_all();
     }
 
@@ -284,9 +283,10 @@ impl Control {
                 .filter(|session| !session.is_superseded(&state.sessions))
                 .map(Session::peer),
         )?;
-        let permitted = state.sessions.iter().any(Session::is_permitted);
         drop(self.shared.table.replace(Some(table)));
-        self.device.device().set_carrier(permitted);
+        // Without a carrier the stack throws frames away, also those for peers that have just gone,
+        // which go by the uplink until there is no route any more.
+        self.device.device().set_carrier(!state.sessions.is_empty());
         Ok(())
     }
 

@@ -202,6 +202,7 @@ impl Session {
     pub(super) fn abandon(&mut self, cx: &mut Context<'_>) {
         self.release(cx);
         tx::discard_hold(cx.dev, &self.peer, false);
+        self.peer.set_path(Path::Idle);
         cx.shared.departed.absorb(&self.peer.stats);
     }
 
