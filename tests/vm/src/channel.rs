@@ -7,6 +7,7 @@ use xlnet_lab::guest::Guest;
 use crate::{
     bed::eventually,
     flow::Flow,
+    meter,
     policy::all_joined,
     view::{counter, join, state_of},
     Bed, Scenario, Spec,
@@ -28,13 +29,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const RATE: u32 = 100;
 
 fn pairs(bed: &Bed) -> Result<Vec<(Guest, Guest)>> {
-    let mut pairs = Vec::new();
-    for from in 1..=bed.spec.guests {
-        for to in (1..=bed.spec.guests).filter(|to| *to != from) {
-            pairs.push((bed.g(from)?, bed.g(to)?));
-        }
-    }
-    Ok(pairs)
+    meter::pairs(bed)
+        .into_iter()
+        .map(|(from, to)| Ok((bed.g(from)?, bed.g(to)?)))
+        .collect()
 }
 
 /// Every guest in turn begins anew, so that both the lower and the higher domid of a pair are the one that sends first.

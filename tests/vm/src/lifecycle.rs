@@ -2,6 +2,7 @@
 //! The module and the device come, change and go, and everything follows and nothing is left.
 
 use anyhow::{ensure, Context, Result};
+use xlnet_lab::guest::Guest;
 
 use crate::{
     bed::eventually,
@@ -28,12 +29,11 @@ const RATE: u32 = 50;
 /// The same where all guests have flows.
 const RELOAD_RATE: u32 = 10;
 
-/// Flows both ways between `guest` and its neighbour by number.
-fn flows(bed: &Bed, number: u8) -> Result<[Flow; 2]> {
-    let (guest, other) = (bed.g(number)?, bed.g(1 + number % bed.spec.guests)?);
+/// Flows both ways between two guests.
+fn flows(a: &Guest, b: &Guest) -> Result<[Flow; 2]> {
     Ok([
-        Flow::start(&guest, &other, 7300, RATE)?,
-        Flow::start(&other, &guest, 7301, RATE)?,
+        Flow::start(a, b, 7300, RATE)?,
+        Flow::start(b, a, 7301, RATE)?,
     ])
 }
 
@@ -43,10 +43,7 @@ fn link(bed: &mut Bed) -> Result<()> {
     for number in 1..=2 {
         let (guest, other) = (bed.g(number)?, bed.g(3 - number)?);
         join(&guest, &other)?;
-        let flows = [
-            Flow::start(&guest, &other, 7300, RATE)?,
-            Flow::start(&other, &guest, 7301, RATE)?,
-        ];
+        let flows = flows(&guest, &other)?;
         let before = dropped(&guest)?;
         for _ in 0..3 {
             guest.sh("ip link set xlnet0 down")?;
@@ -65,18 +62,14 @@ fn link(bed: &mut Bed) -> Result<()> {
             all_joined(bed)?;
             join(&guest, &other)?;
         }
-        stop_accounted(flows, before, || dropped(&guest))?;
+        stop_accounted(flows, &guest, before)?;
     }
     Ok(())
 }
 
 /// Ends the flows. Linux takes a device's queues away before its routes (`dev_deactivate` of any device, then the FIB's
 /// notifier), and counts at the device what is sent to it in between: nothing else may be lost.
-fn stop_accounted(
-    flows: impl IntoIterator<Item = Flow>,
-    before: u64,
-    dropped: impl FnOnce() -> Result<u64>,
-) -> Result<()> {
+fn stop_accounted(flows: impl IntoIterator<Item = Flow>, guest: &Guest, before: u64) -> Result<()> {
     let mut lost = 0;
     let mut reports = String::new();
     for flow in flows {
@@ -86,7 +79,7 @@ fn stop_accounted(
         lost += report.lost();
         reports = format!("{reports}\n{report}");
     }
-    let dropped = dropped()?.saturating_sub(before);
+    let dropped = dropped(guest)?.saturating_sub(before);
     eprintln!("{lost} datagrams lost, {dropped} frames dropped at xlnet0");
     ensure!(
         lost <= dropped,
@@ -98,7 +91,7 @@ fn stop_accounted(
 fn mtu(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
     let (g1, g2) = (bed.g(1)?, bed.g(2)?);
-    let flows = flows(bed, 1)?;
+    let flows = flows(&g1, &g2)?;
     let before = dropped(&g2)?;
     let first = g2.sh("cat /sys/class/net/xlnet0/mtu")?;
     // Below 1280 the device has no IPv6: those routes go and come back.
@@ -126,14 +119,14 @@ fn mtu(bed: &mut Bed) -> Result<()> {
         );
     }
     all_joined(bed)?;
-    stop_accounted(flows, before, || dropped(&g2))
+    stop_accounted(flows, &g2, before)
 }
 
 /// In another namespace the device routes nothing; traffic goes by the uplink, which has stayed.
 fn netns(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
     let g2 = bed.g(2)?;
-    let flows = flows(bed, 1)?;
+    let flows = flows(&bed.g(1)?, &g2)?;
     let before = dropped(&g2)?;
     g2.sh("ip netns add aside")?;
     for _ in 0..3 {
@@ -152,7 +145,7 @@ fn netns(bed: &mut Bed) -> Result<()> {
         join(&g2, &bed.g(1)?)?;
     }
     g2.sh("ip netns del aside")?;
-    stop_accounted(flows, before, || dropped(&g2))
+    stop_accounted(flows, &g2, before)
 }
 
 /// The uplink's addresses decide what can be sent to whom: routes need one of their family to be sent from.
