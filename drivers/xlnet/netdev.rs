@@ -27,7 +27,10 @@ use crate::{
             HelperSelf, //
         },
     },
-    stats::Counters,
+    stats::{
+        Counter,
+        Counters, //
+    },
     tx,
     xen::{
         grant,
@@ -54,7 +57,7 @@ use kernel::{
 pub(crate) const RING_SHIFT: u16 = 18;
 
 /// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
-const FIXED_ROWS: u32 = 3;
+const FIXED_ROWS: u32 = 4;
 
 /// What the data path, the control task and the callbacks share.
 #[pin_data]
@@ -68,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) identity: RcuArc<HelperSelf>,
     /// The counters of peers that are no more.
     pub(crate) departed: Counters,
+    /// Frames sent to an address that no peer has.
+    pub(crate) tx_no_peer: Counter,
     /// Pages that peers have not let go of.
     pub(crate) pinned: Arc<Pinned>,
     /// Counts the changes of the peer list.
@@ -99,6 +104,7 @@ impl Shared {
                 table: RcuArc::new(None),
                 identity: RcuArc::new(None),
                 departed: Counters::new(),
+                tx_no_peer: Counter::new(),
                 pinned,
                 generation: Atomic::new(1),
                 up: Atomic::new(0),
@@ -241,6 +247,7 @@ impl Driver for Shared {
             format_args!("pages_pinned"),
             u64::try_from(pinned).unwrap_or(u64::MAX),
         );
+        row(format_args!("tx_no_peer"), self.tx_no_peer.get());
         self.departed
             .each(|name, value| row(format_args!("departed_{name}"), value));
         for peer in table.iter().flat_map(|table| table.iter()) {

@@ -14,6 +14,11 @@ use kernel::sync::atomic::{
 pub(crate) struct Counter(Atomic<u64>);
 
 impl Counter {
+    /// Makes a zero.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
     /// Adds to it. One writer at a time; any context.
     #[inline]
     pub(crate) fn add(&self, n: u64) {
@@ -44,7 +49,7 @@ macro_rules! counters {
 
             /// Makes a set of zeroes.
             pub(crate) const fn new() -> Self {
-                Self { $($name: Counter(Atomic::new(0)),)* }
+                Self { $($name: Counter::new(),)* }
             }
 
             /// Calls `f` with the name and value of each.

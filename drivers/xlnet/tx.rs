@@ -31,34 +31,42 @@ const UPLINK_TYPES: [u16; 2] = [0x0800, 0x86dd];
 /// Sends a frame. Bottom halves disabled.
 pub(crate) fn transmit(shared: &Shared, dev: &Device, skb: SkBuff, queue: u16, more: bool) {
     let Some(header) = EthernetHeader::parse(skb.head()) else {
-        dev.count_tx_dropped();
-        return;
+        return to_nobody(shared, dev);
     };
     let guard = rcu::read_lock();
     let Some(table) = shared.table.load(&guard) else {
-        dev.count_tx_dropped();
-        return;
+        return to_nobody(shared, dev);
     };
     if !header.dst.is_multicast() {
-        match table.find(&header.dst) {
+        return match table.find(&header.dst) {
             Some(peer) => to_peer(shared, dev, peer, &header, skb, queue, more),
-            None => dev.count_tx_dropped(),
-        }
-        return;
+            None => to_nobody(shared, dev),
+        };
     }
     let mut peers = table.iter();
     let Some(mut peer) = peers.next() else {
-        dev.count_tx_dropped();
-        return;
+        return to_nobody(shared, dev);
     };
     for next in peers {
         match skb.try_clone() {
             Some(copy) => to_peer(shared, dev, peer, &header, copy, queue, false),
-            None => dev.count_tx_dropped(),
+            None => lose(dev, peer),
         }
         peer = next;
     }
     to_peer(shared, dev, peer, &header, skb, queue, more);
+}
+
+/// Counts a frame that has no peer's address. Bottom halves disabled.
+fn to_nobody(shared: &Shared, dev: &Device) {
+    shared.tx_no_peer.add_shared(1);
+    dev.count_tx_dropped();
+}
+
+/// Counts a frame to a peer for which there is no way. Bottom halves disabled.
+fn lose(dev: &Device, peer: &Peer) {
+    peer.stats.tx_dropped.add_shared(1);
+    dev.count_tx_dropped();
 }
 
 /// Sends a frame to one peer by the best way there is now.
@@ -118,10 +126,7 @@ fn hold(dev: &Device, peer: &Peer, skb: SkBuff, queue: u16) {
     };
     match by_channel(dev, peer, skb, queue, false) {
         Sent::Queued => dev.count_tx(len),
-        Sent::Refused(_) => {
-            peer.stats.tx_dropped.add_shared(1);
-            dev.count_tx_dropped();
-        }
+        Sent::Refused(_) => lose(dev, peer),
     }
 }
 
@@ -137,7 +142,7 @@ pub(crate) fn flush_hold(dev: &Device, peer: &Peer) -> Result {
             let len = skb.len();
             match by_channel(dev, peer, skb, 0, false) {
                 Sent::Queued => dev.count_tx(len),
-                Sent::Refused(_) => drop_held(dev, peer),
+                Sent::Refused(_) => lose(dev, peer),
             }
         });
     });
@@ -151,12 +156,7 @@ pub(crate) fn discard_hold(dev: &Device, peer: &Peer, open: bool) {
         hold.set_open(open);
         hold.drain(|skb| {
             drop(skb);
-            drop_held(dev, peer);
+            lose(dev, peer);
         });
     });
-}
-
-fn drop_held(dev: &Device, peer: &Peer) {
-    peer.stats.tx_dropped.add_shared(1);
-    dev.count_tx_dropped();
 }
