@@ -6,10 +6,11 @@ use xlnet_lab::guest::Guest;
 
 use crate::{
     bed::eventually,
+    figures::counter,
     flow::Flow,
     meter,
     policy::all_joined,
-    view::{counter, join, state_of},
+    view::{join, state_of},
     Bed, Scenario, Spec,
 };
 

@@ -5,6 +5,7 @@ use anyhow::{ensure, Context, Result};
 use xlnet_lab::{guest::Guest, netperf::serve};
 
 use crate::{
+    figures::Figures,
     meter::{connect, Meter},
     policy::all_joined,
     traffic::queue_with,
@@ -67,6 +68,15 @@ fn ethtool_answers(bed: &mut Bed) -> Result<()> {
     says(&g1, "ethtool -g xlnet0", &["RX: 262144", "TX: 262144"])?;
     let peers = format!("peers: {}", bed.spec.guests - 1);
     says(&g1, "ethtool -S xlnet0", &[&peers])?;
+    // A frame to nobody is counted as such.
+    let before = Figures::read(&g1)?;
+    g1.sh(
+        "ip neigh add 10.77.0.250 lladdr 02:00:00:00:02:50 dev xlnet0
+        ! ping -q -c 3 -i 0.2 -W 1 -I xlnet0 10.77.0.250
+        ip neigh del 10.77.0.250 dev xlnet0",
+    )?;
+    let lost = Figures::read(&g1)?.since(&before)?.get("tx_no_peer")?;
+    ensure!(lost == 3, "of 3 frames to nobody, {lost} are counted");
     // What cannot be set is refused, not taken and forgotten.
     for command in ["ethtool -G xlnet0 rx 4096", "ethtool -L xlnet0 combined 1"] {
         ensure!(!g1.try_sh(command)?.success(), "{command} was taken");

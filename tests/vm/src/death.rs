@@ -6,10 +6,11 @@ use xlnet_lab::{agent::Background, guest::Guest};
 
 use crate::{
     bed::eventually,
+    figures::{counter, frames},
     flow::Flow,
     helper,
     policy::all_joined,
-    view::{await_peers, await_status, counter, frames, join},
+    view::{await_peers, await_status, join},
     Bed, Scenario, Spec,
 };
 

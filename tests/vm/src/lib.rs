@@ -10,6 +10,7 @@ pub mod runner;
 mod channel;
 mod counters;
 mod death;
+mod figures;
 mod flow;
 mod helper;
 mod install;

@@ -6,10 +6,11 @@ use xlnet_lab::guest::Guest;
 
 use crate::{
     bed::eventually,
+    figures::{counter, Figures},
     flow::Flow,
     leaks::Holdings,
     policy::all_joined,
-    view::{await_routing, await_status, counter, dropped, join, peers, state_of},
+    view::{await_routing, await_status, join, peers, state_of},
     Bed, Scenario, Spec,
 };
 
@@ -44,7 +45,7 @@ fn link(bed: &mut Bed) -> Result<()> {
         let (guest, other) = (bed.g(number)?, bed.g(3 - number)?);
         join(&guest, &other)?;
         let flows = flows(&guest, &other)?;
-        let before = dropped(&guest)?;
+        let before = Figures::read(&guest)?.dropped_by_stack()?;
         for _ in 0..3 {
             guest.sh("ip link set xlnet0 down")?;
             await_status(&guest)?;
@@ -68,7 +69,7 @@ fn link(bed: &mut Bed) -> Result<()> {
 }
 
 /// Ends the flows. Linux takes a device's queues away before its routes (`dev_deactivate` of any device, then the FIB's
-/// notifier), and counts at the device what is sent to it in between: nothing else may be lost.
+/// notifier), and counts at the device what is sent to it in between: nothing else may be lost, above all nothing by the driver.
 fn stop_accounted(flows: impl IntoIterator<Item = Flow>, guest: &Guest, before: u64) -> Result<()> {
     let mut lost = 0;
     let mut reports = String::new();
@@ -79,8 +80,8 @@ fn stop_accounted(flows: impl IntoIterator<Item = Flow>, guest: &Guest, before: 
         lost += report.lost();
         reports = format!("{reports}\n{report}");
     }
-    let dropped = dropped(guest)?.saturating_sub(before);
-    eprintln!("{lost} datagrams lost, {dropped} frames dropped at xlnet0");
+    let dropped = Figures::read(guest)?.dropped_by_stack()? - before;
+    eprintln!("{lost} datagrams lost, {dropped} frames dropped by the stack at xlnet0");
     ensure!(
         lost <= dropped,
         "{lost} datagrams lost where {dropped} frames were dropped:{reports}"
@@ -92,7 +93,7 @@ fn mtu(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
     let (g1, g2) = (bed.g(1)?, bed.g(2)?);
     let flows = flows(&g1, &g2)?;
-    let before = dropped(&g2)?;
+    let before = Figures::read(&g2)?.dropped_by_stack()?;
     let first = g2.sh("cat /sys/class/net/xlnet0/mtu")?;
     // Below 1280 the device has no IPv6: those routes go and come back.
     for mtu in ["1500", "68", "9000", "1280", "65535", first.trim()] {
@@ -127,7 +128,7 @@ fn netns(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
     let g2 = bed.g(2)?;
     let flows = flows(&bed.g(1)?, &g2)?;
-    let before = dropped(&g2)?;
+    let before = Figures::read(&g2)?.dropped_by_stack()?;
     g2.sh("ip netns add aside")?;
     for _ in 0..3 {
         g2.sh("ip link set xlnet0 netns aside && ip -n aside link show xlnet0")?;

@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What was counted on the way: the proof that traffic took the path a test is about.
 
-use std::collections::HashMap;
-
 use anyhow::{ensure, Context, Result};
 use xlnet_lab::{agent::Agent, guest::Guest};
 
-use crate::{view::join, Bed};
-
-/// A counter as `ethtool -S xlnet0` names it, or `link_` and its name below `/sys/class/net/xlnet0/statistics`.
-type Figures = HashMap<String, u64>;
-
-const READ_GUEST: &str =
-    "ethtool -S xlnet0 && cd /sys/class/net/xlnet0/statistics && grep . * | sed s/^/link_/";
+use crate::{figures::Figures, view::join, Bed};
 
 /// Reads every guest's counters, and those of Dom0's ends of the uplinks.
 pub(crate) struct Meter {
@@ -63,7 +55,7 @@ impl Meter {
         let guests = self
             .guests
             .iter()
-            .map(|(guest, _)| figures(&guest.sh(READ_GUEST)?))
+            .map(|(guest, _)| Figures::read(guest))
             .collect::<Result<_>>()?;
         let files: Vec<_> = self
             .guests
@@ -91,20 +83,10 @@ impl Meter {
     /// If a counter cannot be read, or has gone backwards.
     pub(crate) fn moved(&self) -> Result<Moved<'_>> {
         let now = self.read()?;
-        let mut guests = Vec::new();
-        for (before, now) in self.before.guests.iter().zip(now.guests) {
-            guests.push(
-                now.into_iter()
-                    .map(|(name, value)| {
-                        let old = before.get(&name).copied().unwrap_or(0);
-                        let more = value
-                            .checked_sub(old)
-                            .with_context(|| format!("{name} went from {old} to {value}"))?;
-                        Ok((name, more))
-                    })
-                    .collect::<Result<Figures>>()?,
-            );
-        }
+        let guests = self.before.guests.iter().zip(now.guests);
+        let guests = guests
+            .map(|(before, now)| now.since(before))
+            .collect::<Result<_>>()?;
         let vifs = self.before.vifs.iter().zip(now.vifs);
         let vifs = vifs.map(|(old, now)| now.wrapping_sub(*old)).collect();
         Ok(Moved {
@@ -112,18 +94,6 @@ impl Meter {
             since: Reading { guests, vifs },
         })
     }
-}
-
-fn figures(text: &str) -> Result<Figures> {
-    text.lines()
-        // `peers` and `pages_pinned` say how many there are now.
-        .filter(|line| line.contains('_') && !line.contains("pages_pinned"))
-        .map(|line| {
-            let (name, value) = line.split_once(':').context(line.to_owned())?;
-            let value = value.trim().parse().context(line.to_owned())?;
-            Ok((name.trim().to_owned(), value))
-        })
-        .collect()
 }
 
 impl Moved<'_> {
@@ -150,10 +120,8 @@ impl Moved<'_> {
 
     fn at(&self, of: u8, name: &str) -> Result<u64> {
         let figures = self.since.guests.get(usize::from(of) - 1);
-        figures
-            .and_then(|figures| figures.get(name))
-            .copied()
-            .with_context(|| format!("g{of} has no counter {name}"))
+        let figures = figures.context("no such guest")?;
+        figures.get(name).with_context(|| format!("g{of}"))
     }
 
     /// Bytes, both ways, that passed Dom0's end of the uplink of guest `of`.

@@ -6,8 +6,9 @@ use xlnet_lab::guest::Guest;
 
 use crate::{
     bed::eventually,
+    figures::{frames, vif_frames},
     helper,
-    view::{await_peers, await_routing, frames, join, peers, vif_frames},
+    view::{await_peers, await_routing, join, peers},
     Bed, Scenario, Spec,
 };
 

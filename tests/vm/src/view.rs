@@ -62,56 +62,6 @@ pub(crate) fn state_of(guest: &Agent, domid: u32) -> Result<Option<String>> {
     Ok(peer.map(|peer| peer.state))
 }
 
-/// Frames that xlnet0 has sent and received.
-///
-/// # Errors
-/// If there is no xlnet0.
-pub(crate) fn frames(guest: &Agent) -> Result<u64> {
-    sum(guest, "/sys/class/net/xlnet0/statistics/[rt]x_packets")
-}
-
-/// Frames that were thrown away at xlnet0, by the stack or by the driver.
-///
-/// # Errors
-/// If there is no xlnet0.
-pub(crate) fn dropped(guest: &Agent) -> Result<u64> {
-    sum(guest, "/sys/class/net/xlnet0/statistics/[rt]x_dropped")
-}
-
-/// Frames that have passed Dom0's end of the guest's uplink.
-///
-/// # Errors
-/// If the guest is gone.
-pub(crate) fn vif_frames(dom0: &Agent, guest: &Guest) -> Result<u64> {
-    let vif = guest.vif()?;
-    sum(
-        dom0,
-        &format!("/sys/class/net/{vif}/statistics/[rt]x_packets"),
-    )
-}
-
-fn sum(place: &Agent, files: &str) -> Result<u64> {
-    let text = place.sh(&format!("cat {files}"))?;
-    text.lines()
-        .map(|line| line.parse::<u64>().with_context(|| format!("{line:?}")))
-        .sum()
-}
-
-/// A counter of `ethtool -S` that belongs to peer `domid`; 0 if that is no peer.
-///
-/// # Errors
-/// If there is no xlnet0.
-pub(crate) fn counter(guest: &Agent, domid: u32, name: &str) -> Result<u64> {
-    let text = guest.sh("ethtool -S xlnet0")?;
-    let name = format!("peer{domid}_{name}:");
-    let line = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(&name));
-    line.map_or(Ok(0), |value| {
-        value.trim().parse().with_context(|| format!("{line:?}"))
-    })
-}
-
 /// Waits until `a` and `b` have a channel, and has them make it.
 ///
 /// # Errors

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a guest counts at xlnet0, and Dom0 at a guest's uplink.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use xlnet_lab::{agent::Agent, guest::Guest};
+
+const READ: &str =
+    "ethtool -S xlnet0 && cd /sys/class/net/xlnet0/statistics && grep . * | sed s/^/link_/";
+
+/// Endings of the driver's names for frames that it threw away itself.
+const THROWN_AWAY: [&str; 5] = [
+    "_dropped",
+    "_no_peer",
+    "_spoofed",
+    "_bad_offload",
+    "_no_memory",
+];
+
+/// Counters as `ethtool -S xlnet0` names them, or `link_` and their name below `/sys/class/net/xlnet0/statistics`.
+#[derive(Debug)]
+pub(crate) struct Figures(HashMap<String, u64>);
+
+impl Figures {
+    /// Reads those of `guest`.
+    ///
+    /// # Errors
+    /// If there is no xlnet0.
+    pub(crate) fn read(guest: &Agent) -> Result<Self> {
+        Self::parse(&guest.sh(READ)?)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        text.lines()
+            // `peers` and `pages_pinned` say how many there are now.
+            .filter(|line| line.contains('_') && !line.contains("pages_pinned"))
+            .map(|line| {
+                let (name, value) = line.split_once(':').context(line.to_owned())?;
+                let value = value.trim().parse().context(line.to_owned())?;
+                Ok((name.trim().to_owned(), value))
+            })
+            .collect::<Result<_>>()
+            .map(Self)
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// If there is no such counter.
+    pub(crate) fn get(&self, name: &str) -> Result<u64> {
+        let figure = self.0.get(name).copied();
+        figure.with_context(|| format!("there is no counter {name}"))
+    }
+
+    /// What was added to each since `before`.
+    ///
+    /// # Errors
+    /// If one has gone backwards.
+    pub(crate) fn since(self, before: &Self) -> Result<Self> {
+        let more = |(name, value): (String, u64)| {
+            let old = before.0.get(&name).copied().unwrap_or(0);
+            let more = value
+                .checked_sub(old)
+                .with_context(|| format!("{name} went from {old} to {value}"))?;
+            Ok((name, more))
+        };
+        self.0
+            .into_iter()
+            .map(more)
+            .collect::<Result<_>>()
+            .map(Self)
+    }
+
+    /// Frames that Linux threw away at xlnet0, not the driver.
+    ///
+    /// # Errors
+    /// If they are not counted.
+    pub(crate) fn dropped_by_stack(&self) -> Result<u64> {
+        let all = self.get("link_tx_dropped")? + self.get("link_rx_dropped")?;
+        let own = self.0.iter().filter(|(name, _)| {
+            !name.starts_with("link_") && THROWN_AWAY.iter().any(|end| name.ends_with(end))
+        });
+        Ok(all.saturating_sub(own.map(|(_, count)| count).sum()))
+    }
+}
+
+/// Frames that xlnet0 has sent and received.
+///
+/// # Errors
+/// If there is no xlnet0.
+pub(crate) fn frames(guest: &Agent) -> Result<u64> {
+    sum(guest, "/sys/class/net/xlnet0/statistics/[rt]x_packets")
+}
+
+/// Frames that have passed Dom0's end of the guest's uplink.
+///
+/// # Errors
+/// If the guest is gone.
+pub(crate) fn vif_frames(dom0: &Agent, guest: &Guest) -> Result<u64> {
+    let vif = guest.vif()?;
+    sum(
+        dom0,
+        &format!("/sys/class/net/{vif}/statistics/[rt]x_packets"),
+    )
+}
+
+fn sum(place: &Agent, files: &str) -> Result<u64> {
+    let text = place.sh(&format!("cat {files}"))?;
+    text.lines()
+        .map(|line| line.parse::<u64>().with_context(|| format!("{line:?}")))
+        .sum()
+}
+
+/// A counter that belongs to peer `domid`; 0 if that is no peer.
+///
+/// # Errors
+/// If there is no xlnet0.
+pub(crate) fn counter(guest: &Agent, domid: u32, name: &str) -> Result<u64> {
+    let figures = Figures::read(guest)?;
+    Ok(figures.get(&format!("peer{domid}_{name}")).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_throws_away_is_not_the_stack_s() {
+        let text =
+            "NIC statistics:\n     peers: 2\n     tx_no_peer: 1\n     departed_tx_dropped: 2\n\
+                    peer7_tx_frames: 9\n     peer7_rx_no_memory: 3\n\
+                    link_tx_dropped:5\nlink_rx_dropped:3\n";
+        let figures = Figures::parse(text).unwrap();
+        assert_eq!(figures.dropped_by_stack().unwrap(), 2);
+        assert!(Figures::parse("peers: 2")
+            .unwrap()
+            .dropped_by_stack()
+            .is_err());
+    }
+}
