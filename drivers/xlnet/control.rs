@@ -334,6 +334,8 @@ impl Control {
 
         if changed {
             self.shared.generation.add(1, Relaxed);
+            // What routes is told at once; a uevent gets to it by way of udev's queue and workers.
+            self.device.device().announce_change();
             self.device.device().uevent(c"XLNET_EVENT=peers");
         } else if path_changed {
             self.shared.generation.add(1, Relaxed);

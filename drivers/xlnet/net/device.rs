@@ -154,6 +154,17 @@ impl Device {
         unsafe { bindings::xlnet_dstats_rx_dropped(self.as_ptr()) };
     }
 
+    /// Tells the stack, and by rtnetlink whoever listens, that something of the device has changed.
+    /// Does nothing while the device is down. Process context; takes the RTNL.
+    pub(crate) fn announce_change(&self) {
+        // SAFETY: By the type invariants; the RTNL is held, as the notifiers expect.
+        unsafe {
+            bindings::rtnl_lock();
+            bindings::netdev_state_change(self.as_ptr());
+            bindings::rtnl_unlock();
+        }
+    }
+
     /// Sends a `change` uevent with one variable, `NAME=value`. Process context.
     pub(crate) fn uevent(&self, variable: &CStr) {
         let env = [
