@@ -90,8 +90,7 @@ pub fn run(args: &Args) -> Result<bool> {
         tests.helper()?;
     }
     if wanted(Area::Route) {
-        let mut script = Command::new("sh");
-        tests.check("guest routing", script.arg("tests/route/run.sh"));
+        tests.route()?;
     }
     if wanted(Area::Vm) && !chosen.is_empty() {
         tests.vm(&chosen);
@@ -216,6 +215,20 @@ impl Tests<'_> {
             "helper",
             cargo().args(["test", "--package", "xlnetd", "--no-fail-fast"]),
         );
+        Ok(())
+    }
+
+    fn route(&mut self) -> Result<()> {
+        self.install(&[
+            ("ip", "iproute2"),
+            ("ping", "iputils-ping"),
+            ("ps", "procps"),
+            // Every awk that the script says it works with.
+            ("gawk", "gawk"),
+            ("busybox", "busybox"),
+        ])?;
+        let mut script = Command::new("sh");
+        self.check("guest routing", script.arg("tests/route/run.sh"));
         Ok(())
     }
 
