@@ -27,7 +27,9 @@
 //!   C3-barrier-C4 against P5-barrier-P6.
 //!
 //! An event index takes effect once: when it is crossed the count stands behind it, so a side that
-//! is awake is not told again before it arms again.
+//! is awake is not told again before it arms again. A consumer that looks by itself takes back what it
+//! asked for with [`Consumer::disarm`] and looks with [`Consumer::ready`]; before it stops looking it
+//! arms, as ever.
 //!
 //! # Order of calls
 //!

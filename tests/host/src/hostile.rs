@@ -192,10 +192,18 @@ pub fn consume(input: &[u8]) {
         let loads = observed.count_loads.get();
         match consumer.next() {
             Err(_) => return,
-            Ok(None) => match consumer.arm() {
-                Err(_) => return,
-                Ok(_) => since_load = 0,
-            },
+            Ok(None) => {
+                let looked = if choices.byte() % 2 == 0 {
+                    consumer.arm()
+                } else {
+                    consumer.disarm();
+                    consumer.ready()
+                };
+                match looked {
+                    Err(_) => return,
+                    Ok(_) => since_load = 0,
+                }
+            }
             Ok(Some(record)) => {
                 let len = record.header().len;
                 assert!((MIN_FRAME_LEN..=MAX_FRAME_LEN).contains(&len));

@@ -26,6 +26,8 @@ enum Op {
     Publish,
     ConsumerKick,
     Arm,
+    Disarm,
+    Look,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -45,6 +47,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Publish),
         2 => Just(Op::ConsumerKick),
         2 => Just(Op::Arm),
+        1 => Just(Op::Disarm),
+        1 => Just(Op::Look),
     ]
 }
 
@@ -196,6 +200,14 @@ impl Model {
                 let more = ring.consumer.arm().expect("an honest peer");
                 assert_eq!(more, !self.frames.is_empty());
                 self.prod_event = self.cons + 1;
+            }
+            Op::Disarm => {
+                ring.consumer.disarm();
+                self.prod_event = self.cons + (1 << 31);
+            }
+            Op::Look => {
+                let ready = ring.consumer.ready().expect("an honest peer");
+                assert_eq!(ready, !self.frames.is_empty());
             }
         }
         assert_eq!(ring.producer.produced(), self.prod as u32);

@@ -164,8 +164,17 @@ fn send(ring: &Arc<Ring>, frames: u8) {
     }
 }
 
+/// How a consumer waits for the next record.
+#[derive(Clone, Copy, PartialEq)]
+enum Wait {
+    /// It arms and sleeps.
+    Sleep,
+    /// It disarms and looks once, then arms and sleeps.
+    Watch,
+}
+
 /// Receives `frames` frames, and publishes after every `batch`.
-fn receive(ring: &Arc<Ring>, frames: u8, batch: u8) {
+fn receive(ring: &Arc<Ring>, frames: u8, batch: u8, wait: Wait) {
     let mut consumer = Consumer::new(Handle {
         ring: ring.clone(),
         end: End::Consumer,
@@ -192,7 +201,16 @@ fn receive(ring: &Arc<Ring>, frames: u8, batch: u8) {
                 ring.to_producer.notify();
             }
         }
-        if empty && !consumer.arm().expect("an honest peer") {
+        if !empty {
+            continue;
+        }
+        if wait == Wait::Watch {
+            consumer.disarm();
+            if consumer.ready().expect("an honest peer") {
+                continue;
+            }
+        }
+        if !consumer.arm().expect("an honest peer") {
             ring.to_consumer.wait();
         }
     }
@@ -201,6 +219,17 @@ fn receive(ring: &Arc<Ring>, frames: u8, batch: u8) {
 /// Runs `frames` frames through a ring that holds `records` of them. A lost wake-up is a deadlock,
 /// which loom reports.
 fn run(records: u32, frames: u8, batch: u8, preemptions: Option<usize>, flaw: Flaw) {
+    run_waiting(Wait::Sleep, records, frames, batch, preemptions, flaw);
+}
+
+fn run_waiting(
+    wait: Wait,
+    records: u32,
+    frames: u8,
+    batch: u8,
+    preemptions: Option<usize>,
+    flaw: Flaw,
+) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = preemptions;
     model.check(move || {
@@ -214,7 +243,7 @@ fn run(records: u32, frames: u8, batch: u8, preemptions: Option<usize>, flaw: Fl
         });
         let producer = ring.clone();
         let sender = thread::spawn(move || send(&producer, frames));
-        receive(&ring, frames, batch);
+        receive(&ring, frames, batch, wait);
         sender.join().expect("the producer ends");
     });
 }
@@ -237,6 +266,11 @@ fn a_ring_of_two_records_passes_three() {
 #[test]
 fn records_released_together_pass() {
     run(2, 4, 2, Some(3), Flaw::None);
+}
+
+#[test]
+fn a_consumer_that_watches_before_it_sleeps_is_woken() {
+    run_waiting(Wait::Watch, 2, 3, 1, Some(3), Flaw::None);
 }
 
 #[test]

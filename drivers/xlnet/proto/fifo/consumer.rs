@@ -167,6 +167,25 @@ impl<M: SharedMem> Consumer<M> {
         kick
     }
 
+    /// Returns whether there is a record, without reading it.
+    ///
+    /// # Errors
+    ///
+    /// The peer's count was impossible.
+    pub fn ready(&mut self) -> Result<bool, PeerFault> {
+        self.refresh()?;
+        Ok(self.prod != self.cons)
+    }
+
+    /// Asks the peer not to kick: the caller looks for records by itself until it arms again.
+    ///
+    /// A kick that the peer had decided on before may come all the same, as may one after 2 GiB.
+    pub fn disarm(&mut self) {
+        // C5, with the count that is farthest from all that the peer may be about to compare.
+        let event = self.cons.0.wrapping_add(1 << 31);
+        self.mem.store(Word::ProdEvent, event, StoreOrder::Relaxed);
+    }
+
     /// Asks the peer to kick when it produces the next record.
     ///
     /// Returns true if there is a record already: then the caller goes on consuming, and a kick may
