@@ -167,11 +167,11 @@ impl Control {
         self.stale.store(1, Relaxed);
         self.shared.claim.lock().1 = true;
         drop(state);
-        self.shared.work.trigger();
+        self.shared.control.trigger();
     }
 
     /// What the data path and the callbacks share with this.
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -342,7 +342,7 @@ impl Control {
             self.device.device().uevent(c"XLNET_EVENT=channel");
         }
         if let Some(ms) = next {
-            self.shared.work.trigger_in(ms);
+            self.shared.control.trigger_in(ms);
         }
         Ok(())
     }
@@ -350,13 +350,13 @@ impl Control {
 
 impl Task for Control {
     fn work(&self) -> &Work {
-        &self.shared.work
+        &self.shared.control
     }
 
     fn run(&self) {
         if let Err(error) = self.reconcile() {
             pr_debug!("control task: {:?}, again in a second\n", error);
-            self.shared.work.trigger_in(1000);
+            self.shared.control.trigger_in(1000);
         }
     }
 }
@@ -364,6 +364,6 @@ impl Task for Control {
 impl WatchHandler for Control {
     fn changed(&self) {
         self.stale.store(1, Relaxed);
-        self.shared.work.trigger();
+        self.shared.control.trigger();
     }
 }

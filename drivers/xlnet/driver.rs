@@ -5,6 +5,7 @@
 use crate::{
     control::Control,
     net::work,
+    netdev::Shared,
     xen::{
         self,
         store::Watch, //
@@ -20,6 +21,7 @@ use kernel::{
 pub(crate) struct Xlnet {
     watch: Option<Watch<Control>>,
     worker: Option<work::Registration<Control>>,
+    watcher: Option<work::Registration<Shared>>,
     control: Arc<Control>,
 }
 
@@ -31,6 +33,7 @@ impl kernel::Module for Xlnet {
         }
         let control = Control::new()?;
         let worker = work::Registration::new(control.clone());
+        let watcher = work::Registration::new(control.shared().clone());
         *control.shared().sleeper.lock() = Some(control.clone());
         // The watch calls once when it is made, which starts everything.
         let watch = Watch::new(c"xlnet/0", control.clone())
@@ -38,6 +41,7 @@ impl kernel::Module for Xlnet {
         Ok(Self {
             watch: Some(watch),
             worker: Some(worker),
+            watcher: Some(watcher),
             control,
         })
     }
@@ -50,5 +54,6 @@ impl Drop for Xlnet {
         *self.control.shared().sleeper.lock() = None;
         self.control.leave();
         drop(self.worker.take());
+        drop(self.watcher.take());
     }
 }

@@ -56,6 +56,13 @@ use kernel::{
 /// log2 of the bytes of each ring: 256 KiB. The largest frame takes a quarter of it.
 pub(crate) const RING_SHIFT: u16 = 18;
 
+/// How long the watch goes on after the last frame, in microseconds, if nobody has said otherwise: it
+/// does not run, as it slows guests down that share a CPU (docs/performance.md).
+const POLL_USECS: u32 = 0;
+
+/// The longest it may be told to.
+const POLL_USECS_MAX: u32 = 10_000;
+
 /// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
 const FIXED_ROWS: u32 = 4;
 
@@ -64,7 +71,14 @@ const FIXED_ROWS: u32 = 4;
 pub(crate) struct Shared {
     /// Runs the control task.
     #[pin]
-    pub(crate) work: Work,
+    pub(crate) control: Work,
+    /// Runs the watch.
+    #[pin]
+    pub(crate) watch: Work,
+    /// The watch runs, or is about to.
+    pub(crate) watching: Atomic<u32>,
+    /// See [`Driver::poll_usecs`].
+    pub(crate) poll_usecs: Atomic<u32>,
     /// The permitted peers.
     pub(crate) table: RcuArc<Table>,
     /// Who we are, as the helper says.
@@ -100,7 +114,10 @@ impl Shared {
         let pinned = Pinned::new()?;
         Arc::pin_init(
             pin_init!(Self {
-                work <- Work::new(),
+                control <- Work::new(),
+                watch <- Work::new(),
+                watching: Atomic::new(0),
+                poll_usecs: Atomic::new(POLL_USECS),
                 table: RcuArc::new(None),
                 identity: RcuArc::new(None),
                 departed: Counters::new(),
@@ -171,12 +188,12 @@ impl Driver for Shared {
 
     fn open(&self, _dev: &Device) {
         self.up.store(1, Relaxed);
-        self.work.trigger();
+        self.control.trigger();
     }
 
     fn stop(&self, _dev: &Device) {
         self.up.store(0, Relaxed);
-        self.work.trigger();
+        self.control.trigger();
     }
 
     fn select_queue(&self, skb: &SkBuff) -> u16 {
@@ -272,6 +289,18 @@ impl Driver for Shared {
         1 << RING_SHIFT
     }
 
+    fn poll_usecs(&self) -> u32 {
+        self.poll_usecs.load(Relaxed)
+    }
+
+    fn set_poll_usecs(&self, usecs: u32) -> Result {
+        if usecs > POLL_USECS_MAX {
+            return Err(EINVAL);
+        }
+        self.poll_usecs.store(usecs, Relaxed);
+        Ok(())
+    }
+
     fn show_peers(&self, out: &mut dyn fmt::Write) -> Result {
         let generation = self.generation.load(Relaxed);
         write_peers(self, generation, out).map_err(|_| ENOMEM)
@@ -286,7 +315,7 @@ impl Driver for Shared {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let claims = Claims::parse(text).map_err(|_| EINVAL)?;
         *self.claim.lock() = (claims, true);
-        self.work.trigger();
+        self.control.trigger();
         Ok(())
     }
 }

@@ -88,7 +88,7 @@ fn to_peer(
         Sent::Refused(skb) => skb,
     };
     if peer.path() != Path::Fault && peer.want() {
-        shared.work.trigger();
+        shared.control.trigger();
     }
     let skb = if header.dst.is_multicast() || !UPLINK_TYPES.contains(&header.ethertype) {
         skb

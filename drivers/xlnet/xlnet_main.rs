@@ -32,6 +32,8 @@ mod rx;
 mod stats;
 #[forbid(unsafe_code)]
 mod tx;
+#[forbid(unsafe_code)]
+mod watch;
 
 kernel::prelude::module! {
     type: driver::Xlnet,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ethtool -i -S -k -l -g`.
+//! `ethtool -i -S -k -l -g -c -C`.
 //!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
@@ -136,6 +136,29 @@ impl<T: Driver> Adapter<T> {
         }
     }
 
+    unsafe extern "C" fn coalesce(
+        dev: *mut bindings::net_device,
+        coalesce: *mut bindings::ethtool_coalesce,
+        _kernel_coalesce: *mut bindings::kernel_ethtool_coalesce,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> ffi::c_int {
+        // SAFETY: The core passes a device of ours and a structure to fill.
+        unsafe { (*coalesce).rx_coalesce_usecs = ops::data::<T>(dev).poll_usecs() };
+        0
+    }
+
+    unsafe extern "C" fn set_coalesce(
+        dev: *mut bindings::net_device,
+        coalesce: *mut bindings::ethtool_coalesce,
+        _kernel_coalesce: *mut bindings::kernel_ethtool_coalesce,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> ffi::c_int {
+        // SAFETY: The core passes a device of ours and a structure whose fields it has checked
+        // against `supported_coalesce_params`.
+        let set = unsafe { ops::data::<T>(dev).set_poll_usecs((*coalesce).rx_coalesce_usecs) };
+        set.map_or_else(kernel::error::Error::to_errno, |()| 0)
+    }
+
     const TABLE: bindings::ethtool_ops = bindings::ethtool_ops {
         get_drvinfo: Some(Self::drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
@@ -143,6 +166,9 @@ impl<T: Driver> Adapter<T> {
         get_sset_count: Some(Self::sset_count),
         get_strings: Some(Self::strings),
         get_ethtool_stats: Some(Self::stats),
+        supported_coalesce_params: bindings::XLNET_COALESCE_RX_USECS,
+        get_coalesce: Some(Self::coalesce),
+        set_coalesce: Some(Self::set_coalesce),
         get_channels: Some(Self::channels),
         get_ringparam: Some(Self::ringparam),
         // SAFETY: A table of optional functions and numbers is valid when all zeroes.

@@ -79,10 +79,10 @@ impl<T: Poll> Napi<T> {
         unsafe { bindings::napi_complete_done(self.as_ptr(), done) }
     }
 
-    /// The device the instance was added to. Only from [`Poll::poll`].
+    /// The device the instance was added to. Only while it is registered.
     #[inline]
     pub(crate) fn device(&self) -> &Device {
-        // SAFETY: An instance that is polled was added to a device, which outlives it.
+        // SAFETY: A registered instance was added to a device, which outlives it.
         unsafe { Device::from_raw((*self.as_ptr()).dev) }
     }
 

@@ -79,6 +79,17 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Bytes of each channel's ring, for `ethtool -g`.
     fn ring_bytes(&self) -> u32;
 
+    /// Microseconds that a CPU without other work looks for frames before it waits for an
+    /// interrupt, for `ethtool -c`.
+    fn poll_usecs(&self) -> u32;
+
+    /// Sets them.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if they are too many.
+    fn set_poll_usecs(&self, usecs: u32) -> Result;
+
     /// Writes the text of the `peers` attribute. Without the RTNL.
     ///
     /// # Errors

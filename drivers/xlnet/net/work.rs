@@ -73,6 +73,12 @@ impl Work {
         unsafe { bindings::xlnet_work_trigger_in(self.inner.get(), ms) };
     }
 
+    /// Runs the task soon, in a thread that it may keep for long. Any context.
+    pub(crate) fn trigger_long(&self) {
+        // SAFETY: As in `trigger()`.
+        unsafe { bindings::xlnet_work_trigger_long(self.inner.get()) };
+    }
+
     unsafe extern "C" fn thunk(work: *mut bindings::work_struct) {
         // SAFETY: `work` is the first field of the delayed work, which is the `inner` of a `Work`.
         let this = unsafe {
@@ -118,4 +124,23 @@ impl<T: Task> Drop for Registration<T> {
         // trigger a no-op, so that the reference may go.
         unsafe { bindings::disable_delayed_work_sync(self.0.work().inner.get()) };
     }
+}
+
+/// Whether this CPU has nothing to run but the calling thread. Process context.
+#[inline]
+pub(crate) fn is_alone() -> bool {
+    // SAFETY: No requirements.
+    unsafe { bindings::single_task_running() }
+}
+
+/// Has the other threads of this CPU run first. Process context.
+pub(crate) fn give_way() {
+    // SAFETY: No requirements but the context.
+    unsafe { bindings::xlnet_yield() };
+}
+
+/// Whether this CPU had nothing to do when it was interrupted. Hard interrupt context.
+pub(crate) fn was_idle() -> bool {
+    // SAFETY: No requirements.
+    unsafe { bindings::xlnet_is_idle() }
 }

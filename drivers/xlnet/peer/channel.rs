@@ -6,6 +6,11 @@
 //! queue find it free, but broadcasts come from others. The receive side is only entered by the
 //! poll and, to see whether it is empty, by the control task.
 
+mod send;
+mod watch;
+
+pub(crate) use send::Sent;
+
 use crate::{
     net::{
         device::Device,
@@ -14,22 +19,16 @@ use crate::{
             Poll, //
         },
         ops::TX_QUEUES,
-        skb::SkBuff, //
+        work, //
     },
     netdev::Shared,
     peer::Peer,
     proto::{
         fault::PeerFault,
-        fifo::{
-            Consumer,
-            Producer,
-            PushError, //
-        },
-        frame::MAX_FRAME_LEN,
+        fifo::Consumer,
         layout::{
             record_size,
             ChannelState,
-            RecordHeader,
             Role, //
         },
     },
@@ -45,6 +44,9 @@ use crate::{
         },
     },
 };
+use send::Tx;
+use watch::Pace;
+
 use kernel::{
     prelude::*,
     sync::{
@@ -59,29 +61,11 @@ use kernel::{
     },
 };
 
-/// Space a queue keeps in hand before it stops: the largest frame always fits a running queue.
-const HEADROOM: u32 = record_size(MAX_FRAME_LEN);
-
 /// Bytes consumed after which the poll looks whether the peer waits for space, beside at its end.
 const FREED_LOOK: u32 = 32 << 10;
 
 /// The queue that channels share when there are more of them than queues.
 pub(crate) const SHARED_QUEUE: u16 = TX_QUEUES - 1;
-
-/// The transmit side.
-pub(crate) struct Tx {
-    producer: Producer<Ring>,
-    /// Frames may be put in.
-    open: bool,
-}
-
-/// What became of a frame.
-pub(crate) enum Sent {
-    /// It is in the FIFO.
-    Queued,
-    /// It is handed back: the channel takes no frames, or has no room for this one.
-    Refused(SkBuff),
-}
 
 /// A channel to a peer.
 #[pin_data]
@@ -107,6 +91,13 @@ pub(crate) struct Channel {
     fault: Atomic<u32>,
     /// Frames passed since the control task looked.
     active: Atomic<u32>,
+    /// The watch looks for work.
+    watched: Atomic<u32>,
+    /// An interrupt has come whose end was not said yet.
+    owed: Atomic<u32>,
+    /// The poll has found something since an interrupt was ended.
+    worked: Atomic<u32>,
+    pace: Pace,
 }
 
 impl Channel {
@@ -123,10 +114,7 @@ impl Channel {
         queue: u16,
     ) -> Result<Arc<Self>> {
         let (tx, rx) = Memory::rings(&memory, role)?;
-        let tx = Tx {
-            producer: Producer::new(tx),
-            open: false,
-        };
+        let tx = Tx::new(tx);
         let rx = Consumer::new(rx);
         Arc::pin_init(
             pin_init!(Self {
@@ -142,6 +130,10 @@ impl Channel {
                 seen: Atomic::new(ChannelState::SettingUp as u32),
                 fault: Atomic::new(0),
                 active: Atomic::new(1),
+                watched: Atomic::new(0),
+                owed: Atomic::new(0),
+                worked: Atomic::new(0),
+                pace: Pace::new(),
             }),
             GFP_KERNEL,
         )
@@ -169,11 +161,6 @@ impl Channel {
         self.memory.control().peer_state(self.role)
     }
 
-    /// Lets frames in, or no more. Bottom halves disabled.
-    pub(crate) fn set_open(&self, open: bool) {
-        self.tx.lock().open = open;
-    }
-
     /// Has the poll look for frames, state and space.
     pub(crate) fn schedule(&self) {
         self.napi.schedule();
@@ -195,7 +182,7 @@ impl Channel {
         let value = u32::try_from(fault.index()).map_or(1, |index| index.saturating_add(1));
         if self.fault.xchg(value, Full) == 0 {
             self.peer.stats.faults.add_shared(1);
-            self.shared.work.trigger();
+            self.shared.control.trigger();
         }
     }
 
@@ -208,115 +195,6 @@ impl Channel {
                 true
             }
         }
-    }
-
-    /// Whether the peer has consumed all that we have produced. Bottom halves disabled.
-    pub(crate) fn tx_empty(&self) -> bool {
-        match self.tx.lock().producer.pending() {
-            Ok(pending) => pending == 0,
-            Err(fault) => {
-                self.set_fault(fault);
-                true
-            }
-        }
-    }
-
-    /// Puts a frame into the FIFO. Bottom halves disabled.
-    ///
-    /// `queue` is the transmit queue that sends it, which is stopped when no further frame is sure
-    /// to fit; `more` says that another frame follows at once, which will kick for this one too.
-    pub(crate) fn send(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool) -> Sent {
-        let mut tx = self.tx.lock();
-        let pushed = self.push(&mut tx, &skb);
-        let ours = queue == self.queue;
-        let stopped = ours && pushed && self.stop_if_full(dev, &mut tx);
-        // Only a queue of our own can promise that its next frame is for this channel, and only a
-        // frame that gets in keeps the promise.
-        let another = more && ours && queue != SHARED_QUEUE && pushed && !stopped;
-        let kick = !another && tx.producer.should_kick();
-        drop(tx);
-        if kick {
-            self.kick_counted();
-        }
-        if !pushed {
-            return Sent::Refused(skb);
-        }
-        skb.tx_timestamp();
-        skb.consume();
-        Sent::Queued
-    }
-
-    /// Copies a frame into the FIFO; false if it does not go in.
-    fn push(&self, tx: &mut Tx, skb: &SkBuff) -> bool {
-        let Ok(virtio) = skb.virtio_header() else {
-            return false;
-        };
-        if !tx.open {
-            return false;
-        }
-        let header = RecordHeader {
-            len: skb.len(),
-            virtio,
-        };
-        let pushed = tx
-            .producer
-            .push(&header, |offset, chunk| skb.copy_to(offset, &chunk));
-        match pushed {
-            Ok(()) => {
-                self.peer.stats.tx_frames.add(1);
-                self.peer.stats.tx_bytes.add(header.len.into());
-                self.active.store(1, Relaxed);
-                true
-            }
-            Err(PushError::Fault(fault)) => {
-                tx.open = false;
-                self.set_fault(fault);
-                false
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Stops the channel's queue if the largest frame would not fit; true if it is stopped.
-    fn stop_if_full(&self, dev: &Device, tx: &mut Tx) -> bool {
-        let free = tx.producer.free();
-        if free.is_ok_and(|free| free >= HEADROOM) {
-            return false;
-        }
-        dev.stop_queue(self.queue);
-        self.peer.stats.tx_full.add(1);
-        match tx.producer.arm_space(HEADROOM) {
-            Ok(false) => true,
-            Ok(true) => {
-                dev.wake_queue(self.queue);
-                false
-            }
-            Err(fault) => {
-                tx.open = false;
-                self.set_fault(fault);
-                dev.wake_queue(self.queue);
-                false
-            }
-        }
-    }
-
-    /// Lets a stopped queue run again if there is space; true if it did.
-    fn wake_if_space(&self, dev: &Device) -> bool {
-        if !dev.queue_stopped(self.queue) {
-            return false;
-        }
-        let mut tx = self.tx.lock();
-        match tx.producer.free() {
-            Ok(free) if free < HEADROOM => return false,
-            Ok(_) => {}
-            Err(fault) => {
-                tx.open = false;
-                self.set_fault(fault);
-            }
-        }
-        drop(tx);
-        dev.wake_queue(self.queue);
-        true
     }
 
     /// Takes frames out of the FIFO and gives them to the stack. Returns how many.
@@ -369,24 +247,35 @@ impl Channel {
         if self.seen.xchg(state, Full) == state {
             return false;
         }
-        self.shared.work.trigger();
+        self.shared.control.trigger();
         true
     }
 
-    /// Asks to be woken by the next frame, or polls on if there is one already.
-    fn rearm(&self, spurious: bool) {
+    /// Asks to be woken by the next frame, or polls on if there is one already. Not while the watch
+    /// looks. Bottom halves disabled.
+    fn rearm(&self) {
+        if self.is_watched() {
+            return;
+        }
         let armed = self.rx.lock().arm();
         match armed {
             Ok(true) => self.napi.schedule(),
-            Ok(false) => {
-                if spurious {
-                    self.peer.stats.irqs_spurious.add(1);
-                }
-                self.line.eoi(spurious);
-            }
+            Ok(false) => self.end_interrupt(),
             // The event stays pending, so that a peer that broke the protocol interrupts no more.
             Err(fault) => self.set_fault(fault),
         }
+    }
+
+    /// Lets the next interrupt come.
+    fn end_interrupt(&self) {
+        if self.owed.xchg(0, Relaxed) == 0 {
+            return;
+        }
+        let spurious = self.worked.xchg(0, Relaxed) == 0;
+        if spurious {
+            self.peer.stats.irqs_spurious.add(1);
+        }
+        self.line.eoi(spurious);
     }
 }
 
@@ -401,10 +290,16 @@ impl Poll for Channel {
         if done != 0 {
             self.active.store(1, Relaxed);
         }
-        let woken = self.wake_if_space(dev);
+        let woken = self.look_at_space(dev);
         let changed = self.look_at_state();
+        if done != 0 || woken {
+            self.note_work();
+        }
+        if done != 0 || woken || changed {
+            self.worked.store(1, Relaxed);
+        }
         if done < budget && self.napi.complete_done(done) {
-            self.rearm(done == 0 && !woken && !changed);
+            self.rearm();
         }
         done
     }
@@ -417,6 +312,8 @@ impl Handler for Channel {
 
     fn handle(&self) {
         self.peer.stats.irqs.add(1);
+        self.owed.store(1, Relaxed);
+        self.pace.woken(work::was_idle());
         self.napi.schedule();
     }
 }

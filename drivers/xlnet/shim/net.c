@@ -217,3 +217,18 @@ void xlnet_work_trigger_in(struct delayed_work *work, unsigned int ms)
 {
 	queue_delayed_work(system_freezable_wq, work, msecs_to_jiffies(ms));
 }
+
+void xlnet_work_trigger_long(struct delayed_work *work)
+{
+	queue_delayed_work(system_dfl_wq, work, 0);
+}
+
+void xlnet_yield(void)
+{
+	yield();
+}
+
+bool xlnet_is_idle(void)
+{
+	return is_idle_task(current);
+}

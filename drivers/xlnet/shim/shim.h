@@ -13,6 +13,8 @@
 #include <linux/netdevice.h>
 #include <linux/random.h>
 #include <linux/rtnetlink.h>
+#include <linux/sched.h>
+#include <linux/sched/stat.h>
 #include <linux/skbuff.h>
 #include <linux/sysfs.h>
 #include <linux/virtio_net.h>
@@ -36,6 +38,7 @@ enum {
 	XLNET_ARPHRD_ETHER = ARPHRD_ETHER,
 	XLNET_NETDEV_CHANGEADDR = NETDEV_CHANGEADDR,
 	XLNET_HZ = HZ,
+	XLNET_COALESCE_RX_USECS = ETHTOOL_COALESCE_RX_USECS,
 };
 
 /* Network devices. */
@@ -91,6 +94,9 @@ int xlnet_virtio_net_hdr_to_skb(struct sk_buff *skb, const struct virtio_net_hdr
 void xlnet_init_delayed_work(struct delayed_work *work, work_func_t func);
 void xlnet_work_trigger(struct delayed_work *work);
 void xlnet_work_trigger_in(struct delayed_work *work, unsigned int ms);
+void xlnet_work_trigger_long(struct delayed_work *work);
+void xlnet_yield(void);
+bool xlnet_is_idle(void);
 
 /* Xen. */
 bool xlnet_xen_domain(void);

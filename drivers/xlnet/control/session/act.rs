@@ -56,7 +56,7 @@ impl Session {
             Action::Attach => return Some(self.attach(cx)),
             Action::OpenQueue => self.open(cx),
             Action::Quarantine => self.report(),
-            Action::Reread => cx.shared.work.trigger(),
+            Action::Reread => cx.shared.control.trigger(),
         }
         None
     }

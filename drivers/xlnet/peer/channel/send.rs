@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The transmit side of a channel: frames into the FIFO, and a queue that waits for space in it.
+//!
+//! A frame is complete when it is copied. Completing it when the peer has consumed it was tried, so
+//! that TCP would gather more of what it sends: the events that tell cost more than that saved.
+
+use super::{
+    Channel,
+    SHARED_QUEUE, //
+};
+use crate::{
+    net::{
+        device::Device,
+        skb::SkBuff, //
+    },
+    proto::{
+        fault::PeerFault,
+        fifo::{
+            Producer,
+            PushError, //
+        },
+        frame::MAX_FRAME_LEN,
+        layout::{
+            record_size,
+            RecordHeader, //
+        },
+    },
+    xen::memory::Ring,
+};
+use kernel::sync::atomic::Relaxed;
+
+/// Space a queue keeps in hand before it stops: the largest frame always fits a running queue.
+const HEADROOM: u32 = record_size(MAX_FRAME_LEN);
+
+/// The transmit side.
+pub(super) struct Tx {
+    producer: Producer<Ring>,
+    /// Frames may be put in.
+    open: bool,
+}
+
+impl Tx {
+    /// Makes one that takes no frames yet.
+    pub(super) fn new(ring: Ring) -> Self {
+        Self {
+            producer: Producer::new(ring),
+            open: false,
+        }
+    }
+}
+
+/// What became of a frame.
+pub(crate) enum Sent {
+    /// It is in the FIFO.
+    Queued,
+    /// It is handed back: the channel takes no frames, or has no room for this one.
+    Refused(SkBuff),
+}
+
+impl Channel {
+    /// Lets frames in, or no more. Bottom halves disabled.
+    pub(crate) fn set_open(&self, open: bool) {
+        self.tx.lock().open = open;
+    }
+
+    /// Whether the peer has consumed all that we have produced. Bottom halves disabled.
+    pub(crate) fn tx_empty(&self) -> bool {
+        match self.tx.lock().producer.pending() {
+            Ok(pending) => pending == 0,
+            Err(fault) => {
+                self.set_fault(fault);
+                true
+            }
+        }
+    }
+
+    /// Puts a frame into the FIFO. Bottom halves disabled.
+    ///
+    /// `queue` is the transmit queue that sends it, which is stopped when no further frame is sure
+    /// to fit; `more` says that another frame follows at once, which will kick for this one too.
+    pub(crate) fn send(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool) -> Sent {
+        let mut tx = self.tx.lock();
+        let pushed = self.push(&mut tx, &skb);
+        let ours = queue == self.queue;
+        let stopped = ours && pushed && self.stop_if_full(dev, &mut tx);
+        // The promise of another frame binds only this queue, which runs on; and only a frame that gets
+        // in keeps the promise.
+        let another = more && ours && queue != SHARED_QUEUE && pushed && !stopped;
+        let kick = !another && tx.producer.should_kick();
+        drop(tx);
+        if kick {
+            self.kick_counted();
+        }
+        if !pushed {
+            return Sent::Refused(skb);
+        }
+        skb.tx_timestamp();
+        skb.consume();
+        Sent::Queued
+    }
+
+    /// Copies a frame into the FIFO; false if it does not go in.
+    fn push(&self, tx: &mut Tx, skb: &SkBuff) -> bool {
+        let Ok(virtio) = skb.virtio_header() else {
+            return false;
+        };
+        if !tx.open {
+            return false;
+        }
+        let header = RecordHeader {
+            len: skb.len(),
+            virtio,
+        };
+        let pushed = tx
+            .producer
+            .push(&header, |offset, chunk| skb.copy_to(offset, &chunk));
+        match pushed {
+            Ok(()) => {
+                self.peer.stats.tx_frames.add(1);
+                self.peer.stats.tx_bytes.add(header.len.into());
+                self.active.store(1, Relaxed);
+                true
+            }
+            Err(PushError::Fault(fault)) => {
+                self.fail(tx, fault);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Stops the channel's queue if the largest frame would not fit; true if it is stopped.
+    fn stop_if_full(&self, dev: &Device, tx: &mut Tx) -> bool {
+        if tx.producer.free().is_ok_and(|free| free >= HEADROOM) {
+            return false;
+        }
+        dev.stop_queue(self.queue);
+        self.peer.stats.tx_full.add(1);
+        !self.wake_or_wait(dev, tx)
+    }
+
+    /// Lets the stopped queue run again if there is space, or sees to it that the peer or the watch
+    /// tells when there is; true if it runs.
+    fn wake_or_wait(&self, dev: &Device, tx: &mut Tx) -> bool {
+        let free = tx.producer.free();
+        let space = match free {
+            Ok(free) if free >= HEADROOM => Ok(true),
+            Ok(_) if self.is_watched() => Ok(false),
+            Ok(_) => tx.producer.arm_space(HEADROOM),
+            Err(fault) => Err(fault),
+        };
+        match space {
+            Ok(false) => return false,
+            Ok(true) => {}
+            Err(fault) => self.fail(tx, fault),
+        }
+        dev.wake_queue(self.queue);
+        true
+    }
+
+    /// Lets no more frames in, because of `fault`.
+    fn fail(&self, tx: &mut Tx, fault: PeerFault) {
+        tx.open = false;
+        self.set_fault(fault);
+    }
+
+    /// Lets a stopped queue run again if there is space; true if it did. Bottom halves disabled.
+    pub(super) fn look_at_space(&self, dev: &Device) -> bool {
+        dev.queue_stopped(self.queue) && self.wake_or_wait(dev, &mut self.tx.lock())
+    }
+
+    /// Whether there is space that a stopped queue waits for. Bottom halves disabled.
+    pub(super) fn has_space(&self, dev: &Device) -> bool {
+        // The poll finds a fault again and deals with it.
+        dev.queue_stopped(self.queue)
+            && self
+                .tx
+                .lock()
+                .producer
+                .free()
+                .map_or(true, |free| free >= HEADROOM)
+    }
+}
