@@ -9,16 +9,20 @@ use xlnet_lab::{
     cache::Cache,
     guest::{Guest, Kind},
     needs,
-    netperf::{self, Test},
+    netperf::{self, Test, Unit},
     product::Project,
     progress::Progress,
 };
-use xlnet_vm_tests::{
-    bed::{eventually, Maker},
-    Bed, Spec,
-};
+use xlnet_vm_tests::{bed::Maker, Bed, Spec};
 
-mod plot;
+use crate::{
+    path::{Pair, Path},
+    plot,
+    quantile::median,
+};
+use bars::Bars;
+
+mod bars;
 
 /// What to show.
 #[derive(clap::Args)]
@@ -45,34 +49,9 @@ const TESTS: [Test; 6] = [
     Test::TcpStream { size: 64 << 10 },
     Test::UdpStream { size: 1400 },
     Test::UdpStream { size: 60 << 10 },
-    Test::TcpRr,
-    Test::UdpRr,
+    Test::TcpRr { size: 1 },
+    Test::UdpRr { size: 1 },
 ];
-
-/// A way from the first guest to the second, or to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Path {
-    /// Through Dom0.
-    Uplink,
-    /// Through shared memory.
-    Xlnet0,
-    /// Inside one guest: what there is without any other guest.
-    Loopback,
-}
-
-impl Path {
-    const ALL: [Self; 3] = [Self::Uplink, Self::Xlnet0, Self::Loopback];
-
-    /// As shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uplink => "uplink",
-            Self::Xlnet0 => "xlnet0",
-            Self::Loopback => "loopback",
-        }
-    }
-}
 
 /// Bytes that were counted, both directions.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -88,7 +67,7 @@ struct Counters {
 pub struct Row {
     #[serde(flatten)]
     test: Test,
-    unit: &'static str,
+    unit: Unit,
     /// Medians, in the order of [`Path::ALL`].
     figures: [f64; 3],
     /// What was counted while each path was measured, summed over all rounds.
@@ -99,7 +78,7 @@ impl Row {
     /// How many times better path `index` is than the uplink.
     fn gain(&self, index: usize) -> f64 {
         let (path, uplink) = (self.figures[index], self.figures[0]);
-        if self.test.less_is_better() {
+        if self.unit == Unit::Milliseconds {
             uplink / path
         } else {
             path / uplink
@@ -119,11 +98,6 @@ struct Report {
     rows: Vec<Row>,
 }
 
-/// Addresses of the uplinks that xlnet is not told of: packets for them take the ordinary way.
-fn plain_ip(guest: &Guest) -> String {
-    guest.config.ip().replace("10.77.", "10.79.")
-}
-
 /// Boots, measures, shows.
 pub fn run(args: &Args) -> Result<()> {
     let cache = Cache::open(Progress::default())?;
@@ -132,19 +106,8 @@ pub fn run(args: &Args) -> Result<()> {
     let project = Project::find()?;
     let bed =
         Maker::new(&cache, &project)?.boot(if args.pv { Spec::pv(2) } else { Spec::pvh(2) })?;
-    let (g1, g2) = (bed.g(1)?, bed.g(2)?);
-    for guest in [&g1, &g2] {
-        netperf::serve(guest)?;
-        let uplink = guest.uplink()?;
-        guest.sh(&format!("ip addr add {}/24 dev {uplink}", plain_ip(guest)))?;
-    }
-    // The first packet asks for the channel; until it stands, packets take the uplink.
-    eventually("g1 and g2 are joined", || {
-        g1.sh(&format!("ping -c 1 -W 2 {}", g2.config.ip()))?;
-        Ok(g1
-            .sh("cat /sys/class/net/xlnet0/xlnet/peers")?
-            .contains(" state=up route=1 "))
-    })?;
+    let pair = Pair::prepare(bed.g(1)?, bed.g(2)?)?;
+    let g1 = &pair.from;
     let mut report = Report {
         kernel: g1.sh("uname -r")?.trim().to_owned(),
         xen: bed.sh("xl info xen_version")?.trim().to_owned(),
@@ -166,14 +129,14 @@ pub fn run(args: &Args) -> Result<()> {
         for _ in 0..args.rounds {
             for (index, path) in Path::ALL.into_iter().enumerate() {
                 bar.set_message(format!("{} over {}", test.name(), path.name()));
-                let before = count(&bed, &g1)?;
-                figures[index].push(netperf::measure(
-                    &g1,
+                let before = count(&bed, g1)?;
+                figures[index].extend(netperf::measure(
+                    g1,
                     test,
-                    &address(path, &g2),
+                    &pair.address(path),
                     args.seconds,
                 )?);
-                let after = count(&bed, &g1)?;
+                let after = count(&bed, g1)?;
                 counted[index].vif += after.vif.saturating_sub(before.vif);
                 counted[index].xlnet0 += after.xlnet0.saturating_sub(before.xlnet0);
                 bar.inc(1);
@@ -182,7 +145,7 @@ pub fn run(args: &Args) -> Result<()> {
         report.rows.push(Row {
             test,
             unit: test.unit(),
-            figures: figures.map(median),
+            figures: figures.map(|figures| median(&figures)),
             counted,
         });
     }
@@ -196,7 +159,7 @@ pub fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
     let json = serde_json::to_string_pretty(&report)?;
     fs::write(out.join("demo.json"), &json)?;
-    plot::draw(&report.rows, &out)?;
+    plot::write(&Bars(&report.rows), &out, "demo")?;
     if args.json {
         println!("{json}");
     } else {
@@ -204,14 +167,6 @@ pub fn run(args: &Args) -> Result<()> {
         println!("\n{0}/demo.json, {0}/demo.svg, {0}/demo.png", out.display());
     }
     prove(&report.rows)
-}
-
-fn address(path: Path, peer: &Guest) -> String {
-    match path {
-        Path::Uplink => plain_ip(peer),
-        Path::Xlnet0 => peer.config.ip(),
-        Path::Loopback => "127.0.0.1".to_owned(),
-    }
 }
 
 fn count(bed: &Bed, guest: &Guest) -> Result<Counters> {
@@ -228,11 +183,6 @@ fn count(bed: &Bed, guest: &Guest) -> Result<Counters> {
         vif: sum(bed.sh(&read(&guest.vif()?))?)?,
         xlnet0: sum(guest.sh(&read("xlnet0"))?)?,
     })
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn show(report: &Report) {
@@ -253,7 +203,7 @@ fn show(report: &Report) {
         println!(
             "{:<20}{:>6}{uplink:>11.2}{xlnet0:>11.2}{loopback:>11.2}{:>15.2}x{:>17.2}x",
             row.test.name(),
-            row.unit,
+            row.unit.name(),
             row.gain(1),
             row.gain(1) / row.gain(2)
         );

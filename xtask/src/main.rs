@@ -6,9 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod demo;
 mod lab;
+mod path;
+mod plot;
+mod quantile;
 mod test;
 
 /// Builds, tests and shows xlnet.
@@ -28,6 +32,8 @@ enum Command {
     Lab(lab::Command),
     /// Measure two guests over the uplink, xlnet0 and loopback, and show it
     Demo(demo::Args),
+    /// Measure everything in every setting, path by path, and judge it
+    Bench(bench::Args),
     /// Test everything; the last line is `N passed, N failed`
     Test(test::Args),
 }
@@ -38,6 +44,7 @@ fn main() -> ExitCode {
         Command::Build(args) => build::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Lab(command) => lab::run(&command),
         Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => test::run(&args).map(|passed| ExitCode::from(u8::from(!passed))),
     };
     result.unwrap_or_else(|error| {

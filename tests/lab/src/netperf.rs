@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, ensure, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
@@ -14,10 +14,22 @@ use crate::agent::Agent;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "test", rename_all = "snake_case")]
 pub enum Test {
-    /// Round trip of flood-ping, ms.
+    /// Round trips of a ping that sends as soon as it has its answer, ms each.
     Ping,
     /// One TCP stream of messages of so many bytes, Mb/s.
     TcpStream {
+        /// Bytes per send.
+        size: u32,
+    },
+    /// TCP streams side by side, Mb/s together.
+    TcpStreams {
+        /// Bytes per send.
+        size: u32,
+        /// How many.
+        count: u32,
+    },
+    /// One TCP stream each way at once, Mb/s together.
+    TcpBothWays {
         /// Bytes per send.
         size: u32,
     },
@@ -26,10 +38,42 @@ pub enum Test {
         /// Bytes per datagram.
         size: u32,
     },
-    /// One byte there and back over TCP, per second.
-    TcpRr,
-    /// One byte there and back over UDP, per second.
-    UdpRr,
+    /// A message there and one back over TCP, per second.
+    TcpRr {
+        /// Bytes of each.
+        size: u32,
+    },
+    /// A message there and one back over UDP, per second.
+    UdpRr {
+        /// Bytes of each.
+        size: u32,
+    },
+}
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Milliseconds: less is better.
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// Millions of bits a second.
+    #[serde(rename = "Mb/s")]
+    Megabits,
+    /// Transactions a second.
+    #[serde(rename = "/s")]
+    Transactions,
+}
+
+impl Unit {
+    /// As written behind a figure.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Milliseconds => "ms",
+            Self::Megabits => "Mb/s",
+            Self::Transactions => "/s",
+        }
+    }
 }
 
 impl Test {
@@ -39,62 +83,86 @@ impl Test {
         match self {
             Self::Ping => "ping RTT".to_owned(),
             Self::TcpStream { size } => format!("TCP_STREAM {}", bytes(size)),
+            Self::TcpStreams { size, count } => format!("{count} x TCP_STREAM {}", bytes(size)),
+            Self::TcpBothWays { size } => format!("TCP both ways {}", bytes(size)),
             Self::UdpStream { size } => format!("UDP_STREAM {}", bytes(size)),
-            Self::TcpRr => "TCP_RR".to_owned(),
-            Self::UdpRr => "UDP_RR".to_owned(),
+            Self::TcpRr { size } => format!("TCP_RR {}", bytes(size)),
+            Self::UdpRr { size } => format!("UDP_RR {}", bytes(size)),
         }
     }
 
     /// Unit of its figure.
     #[must_use]
-    pub fn unit(self) -> &'static str {
+    pub fn unit(self) -> Unit {
         match self {
-            Self::Ping => "ms",
-            Self::TcpStream { .. } | Self::UdpStream { .. } => "Mb/s",
-            Self::TcpRr | Self::UdpRr => "/s",
+            Self::Ping => Unit::Milliseconds,
+            Self::TcpRr { .. } | Self::UdpRr { .. } => Unit::Transactions,
+            _ => Unit::Megabits,
         }
     }
 
-    /// Whether a smaller figure is the better one.
-    #[must_use]
-    pub fn less_is_better(self) -> bool {
-        matches!(self, Self::Ping)
-    }
-
-    /// The shell command that measures the path to `ip` for so many seconds of the guest's time.
+    /// The shell command that measures the path to `ip` for so many seconds of the guest's time. Each line of its output
+    /// that is a number is a figure.
     fn command(self, ip: &str, seconds: u32) -> String {
-        let netperf = |test: &str, local: &str, output: &str| {
-            // -R 1: netperf refuses to send UDP off-link unless told.
-            format!("netperf -P 0 -H {ip} -l {seconds} -t {test} -- {local} -o {output}")
+        let netperf = |test: &str, options: &str, output: &str| {
+            format!("netperf -P 0 -H {ip} -l {seconds} -t {test} -- {options} -o {output}")
+        };
+        let stream = |test: &str, size| netperf(test, &format!("-m {size}"), "THROUGHPUT");
+        // What runs in the background must not fail unseen.
+        let together = |commands: &[String]| {
+            let begun: String = commands
+                .iter()
+                .map(|command| format!("{command} & pids=\"$pids $!\"\n"))
+                .collect();
+            format!("{begun}for pid in $pids; do wait $pid || exit 1; done")
         };
         match self {
-            Self::Ping => format!("ping -q -f -w {seconds} {ip}"),
-            Self::TcpStream { size } => netperf("TCP_STREAM", &format!("-m {size}"), "THROUGHPUT"),
+            Self::Ping => {
+                format!("ping -A -w {seconds} {ip} | sed -n 's/.* time=\\([0-9.]*\\) ms$/\\1/p'")
+            }
+            Self::TcpStream { size } => stream("TCP_STREAM", size),
+            Self::TcpStreams { size, count } => {
+                together(&vec![stream("TCP_STREAM", size); count as usize])
+            }
+            Self::TcpBothWays { size } => {
+                together(&[stream("TCP_STREAM", size), stream("TCP_MAERTS", size)])
+            }
+            // -R 1: netperf refuses to send UDP off-link unless told.
             Self::UdpStream { size } => netperf(
                 "UDP_STREAM",
                 &format!("-R 1 -m {size}"),
                 "REMOTE_RECV_THROUGHPUT",
             ),
-            Self::TcpRr => netperf("TCP_RR", "", "THROUGHPUT"),
-            Self::UdpRr => netperf("UDP_RR", "", "THROUGHPUT"),
+            Self::TcpRr { size } => netperf("TCP_RR", &format!("-r {size},{size}"), "THROUGHPUT"),
+            Self::UdpRr { size } => netperf("UDP_RR", &format!("-r {size},{size}"), "THROUGHPUT"),
         }
     }
 
-    fn figure(self, output: &str) -> Result<f64> {
-        let text = match self {
-            // "rtt min/avg/max/mdev = 0.1/0.2/0.3/0.1 ms, ipg/ewma 1/2 ms"
-            Self::Ping => output.lines().find_map(|line| {
-                line.strip_prefix("rtt ")?
-                    .split(" = ")
-                    .nth(1)?
-                    .split('/')
-                    .nth(1)
-            }),
-            _ => output.lines().map(str::trim).rfind(|line| !line.is_empty()),
-        };
-        text.and_then(|text| text.parse().ok())
+    /// How many figures a run has at least.
+    fn least(self) -> usize {
+        match self {
+            Self::TcpStreams { count, .. } => count as usize,
+            Self::TcpBothWays { .. } => 2,
+            _ => 1,
+        }
+    }
+
+    /// One figure; of a ping, each round trip.
+    fn figures(self, output: &str) -> Result<Vec<f64>> {
+        let figures: Vec<f64> = output
+            .lines()
+            .filter_map(|line| line.trim().parse().ok())
             .filter(|figure: &f64| figure.is_finite())
-            .with_context(|| format!("{}: no figure in {output:?}", self.name()))
+            .collect();
+        ensure!(
+            figures.len() >= self.least(),
+            "{}: too few figures in {output:?}",
+            self.name()
+        );
+        Ok(match self {
+            Self::Ping => figures,
+            _ => vec![figures.iter().sum()],
+        })
     }
 }
 
@@ -116,11 +184,12 @@ pub fn serve(guest: &Agent) -> Result<()> {
         .map(drop)
 }
 
-/// Measures from `guest` to `ip`, where netperf's server must run, for so many seconds of the guest's time.
+/// Measures from `guest` to `ip`, where netperf's server must run, for so many seconds of the guest's time. Returns one
+/// figure, or of a ping each round trip.
 ///
 /// # Errors
 /// If netperf fails or says nothing that is a figure.
-pub fn measure(guest: &Agent, test: Test, ip: &str, seconds: u32) -> Result<f64> {
+pub fn measure(guest: &Agent, test: Test, ip: &str, seconds: u32) -> Result<Vec<f64>> {
     let command = test.command(ip, seconds);
     // The emulated clock may be slower than the real one.
     let limit = Duration::from_secs(60 + 10 * u64::from(seconds));
@@ -128,7 +197,7 @@ pub fn measure(guest: &Agent, test: Test, ip: &str, seconds: u32) -> Result<f64>
     if !output.success() {
         bail!("{}: `{command}`: {output}", guest.name());
     }
-    test.figure(&output.text())
+    test.figures(&output.text())
 }
 
 #[cfg(test)]
@@ -137,10 +206,12 @@ mod tests {
 
     #[test]
     fn figures_are_found() {
-        let ping = "PING x\n\n--- x ping statistics ---\n3 packets transmitted, 3 received\n\
-                    rtt min/avg/max/mdev = 11.390/51.647/80.643/29.372 ms, pipe 2, ipg/ewma 1.0/2.0 ms\n";
-        assert!((Test::Ping.figure(ping).unwrap() - 51.647).abs() < 1e-9);
-        assert!((Test::TcpRr.figure("390.25\n").unwrap() - 390.25).abs() < 1e-9);
-        assert!(Test::TcpRr.figure("recv_response: no response\n").is_err());
+        assert_eq!(Test::Ping.figures("1.5\n0.25\n").unwrap(), [1.5, 0.25]);
+        let rr = Test::TcpRr { size: 1 };
+        assert_eq!(rr.figures("390.25\n").unwrap(), [390.25]);
+        assert!(rr.figures("recv_response: no response\n").is_err());
+        let both = Test::TcpBothWays { size: 64 };
+        assert_eq!(both.figures("100\n20.5\n").unwrap(), [120.5]);
+        assert!(both.figures("100\n").is_err());
     }
 }

@@ -24,6 +24,10 @@ pub struct Spec {
     pub kind: Kind,
     /// How many there are: g1, g2, …
     pub guests: u8,
+    /// Virtual CPUs of each.
+    pub vcpus: u32,
+    /// Physical CPUs, on any of which guests may run; if there are none, each guest's vCPUs have some of their own.
+    pub shared: Option<u32>,
     /// Which xenstore daemon Dom0 runs.
     pub xenstored: Xenstored,
     /// Whether xlnetd runs and xlnet is loaded in every guest.
@@ -39,6 +43,8 @@ impl Spec {
         Self {
             kind: Kind::Pvh,
             guests,
+            vcpus: 1,
+            shared: None,
             xenstored: Xenstored::C,
             xlnet: true,
             paired: false,
@@ -51,6 +57,21 @@ impl Spec {
         Self {
             kind: Kind::Pv,
             ..Self::pvh(guests)
+        }
+    }
+
+    /// The same with so many vCPUs for each guest.
+    #[must_use]
+    pub const fn vcpus(self, vcpus: u32) -> Self {
+        Self { vcpus, ..self }
+    }
+
+    /// The same where all domains share so many physical CPUs, which PV guests can.
+    #[must_use]
+    pub const fn sharing(self, cpus: u32) -> Self {
+        Self {
+            shared: Some(cpus),
+            ..self
         }
     }
 
@@ -84,7 +105,9 @@ impl Spec {
     fn host(self) -> HostConfig {
         HostConfig {
             // PVH guests must not share one, and PV guests are quicker where they need not.
-            cpus: 1 + u32::from(self.guests.max(1)),
+            cpus: self
+                .shared
+                .unwrap_or(1 + self.vcpus * u32::from(self.guests.max(1))),
             memory: 1280 + 352 * u32::from(self.guests.max(2)),
             xenstored: self.xenstored,
             ..HostConfig::default()
@@ -205,6 +228,11 @@ impl Bed {
     pub fn add_guest(&mut self, number: u8) -> Result<Guest> {
         let config = GuestConfig {
             kind: self.spec.kind,
+            vcpus: self.spec.vcpus,
+            pcpus: self
+                .spec
+                .shared
+                .map(|cpus| format!("0-{}", cpus.saturating_sub(1))),
             ..GuestConfig::new(number)
         };
         let progress = self.cache.progress().clone();

@@ -20,14 +20,14 @@ const THROWN_AWAY: [&str; 5] = [
 
 /// Counters as `ethtool -S xlnet0` names them, or `link_` and their name below `/sys/class/net/xlnet0/statistics`.
 #[derive(Debug)]
-pub(crate) struct Figures(HashMap<String, u64>);
+pub struct Figures(HashMap<String, u64>);
 
 impl Figures {
     /// Reads those of `guest`.
     ///
     /// # Errors
     /// If there is no xlnet0.
-    pub(crate) fn read(guest: &Agent) -> Result<Self> {
+    pub fn read(guest: &Agent) -> Result<Self> {
         Self::parse(&guest.sh(READ)?)
     }
 
@@ -48,7 +48,7 @@ impl Figures {
     ///
     /// # Errors
     /// If there is no such counter.
-    pub(crate) fn get(&self, name: &str) -> Result<u64> {
+    pub fn get(&self, name: &str) -> Result<u64> {
         let figure = self.0.get(name).copied();
         figure.with_context(|| format!("there is no counter {name}"))
     }
@@ -57,7 +57,7 @@ impl Figures {
     ///
     /// # Errors
     /// If one has gone backwards.
-    pub(crate) fn since(self, before: &Self) -> Result<Self> {
+    pub fn since(self, before: &Self) -> Result<Self> {
         let more = |(name, value): (String, u64)| {
             let old = before.0.get(&name).copied().unwrap_or(0);
             let more = value
@@ -72,11 +72,18 @@ impl Figures {
             .map(Self)
     }
 
+    /// The sum of those that end with `ending`, of all peers and of departed ones.
+    #[must_use]
+    pub fn sum(&self, ending: &str) -> u64 {
+        let own = self.0.iter().filter(|(name, _)| name.ends_with(ending));
+        own.map(|(_, count)| count).sum()
+    }
+
     /// Frames that Linux threw away at xlnet0, not the driver.
     ///
     /// # Errors
     /// If they are not counted.
-    pub(crate) fn dropped_by_stack(&self) -> Result<u64> {
+    pub fn dropped_by_stack(&self) -> Result<u64> {
         let all = self.get("link_tx_dropped")? + self.get("link_rx_dropped")?;
         let own = self.0.iter().filter(|(name, _)| {
             !name.starts_with("link_") && THROWN_AWAY.iter().any(|end| name.ends_with(end))
@@ -89,7 +96,7 @@ impl Figures {
 ///
 /// # Errors
 /// If there is no xlnet0.
-pub(crate) fn frames(guest: &Agent) -> Result<u64> {
+pub fn frames(guest: &Agent) -> Result<u64> {
     sum(guest, "/sys/class/net/xlnet0/statistics/[rt]x_packets")
 }
 
@@ -97,7 +104,7 @@ pub(crate) fn frames(guest: &Agent) -> Result<u64> {
 ///
 /// # Errors
 /// If the guest is gone.
-pub(crate) fn vif_frames(dom0: &Agent, guest: &Guest) -> Result<u64> {
+pub fn vif_frames(dom0: &Agent, guest: &Guest) -> Result<u64> {
     let vif = guest.vif()?;
     sum(
         dom0,
@@ -116,7 +123,7 @@ fn sum(place: &Agent, files: &str) -> Result<u64> {
 ///
 /// # Errors
 /// If there is no xlnet0.
-pub(crate) fn counter(guest: &Agent, domid: u32, name: &str) -> Result<u64> {
+pub fn counter(guest: &Agent, domid: u32, name: &str) -> Result<u64> {
     let figures = Figures::read(guest)?;
     Ok(figures.get(&format!("peer{domid}_{name}")).unwrap_or(0))
 }

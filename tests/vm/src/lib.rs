@@ -5,12 +5,12 @@
 //! [`scenarios`], share one. After each the logs are read, and a line no kernel should have logged fails it.
 
 pub mod bed;
+pub mod figures;
 pub mod runner;
 
 mod channel;
 mod counters;
 mod death;
-mod figures;
 mod flow;
 mod helper;
 mod install;

@@ -1,44 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Draws the demo's results: bars per test, in multiples of the uplink.
 
-use std::{collections::BTreeSet, fs, path::Path as Directory};
+use anyhow::Result;
+use plotters::{coord::Shift, prelude::*};
+use xlnet_lab::netperf::Unit;
 
-use anyhow::{anyhow, Context, Result};
-use plotters::{
-    backend::{BitMapBackend, SVGBackend},
-    coord::Shift,
-    prelude::*,
-    style::{register_font, FontStyle},
+use super::Row;
+use crate::{
+    path::Path,
+    plot::{Picture, COLOURS},
 };
-use xlnet_lab::{cache::Cache, needs};
 
-use super::{Path, Row};
+/// The bars of these rows.
+pub struct Bars<'a>(pub &'a [Row]);
 
-/// The font of Debian's fonts-dejavu-core.
-const FONT: &str = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf";
-const SIZE: (u32, u32) = (1200, 640);
-const COLOURS: [RGBColor; 3] = [
-    RGBColor(120, 120, 120),
-    RGBColor(0, 114, 178),
-    RGBColor(230, 159, 0),
-];
+impl Picture for Bars<'_> {
+    const SIZE: (u32, u32) = (1200, 640);
 
-/// Makes sure that there is a font to write with.
-pub fn prepare(cache: &Cache) -> Result<()> {
-    if !Directory::new(FONT).is_file() {
-        needs::install(cache, &BTreeSet::from(["fonts-dejavu-core"]))?;
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
+    where
+        B::ErrorType: 'static,
+    {
+        chart(self.0, area)
     }
-    // The library keeps fonts for the life of the process.
-    let font = Box::leak(fs::read(FONT).context(FONT)?.into_boxed_slice());
-    register_font("sans-serif", FontStyle::Normal, font).map_err(|_| anyhow!("{FONT} is no font"))
-}
-
-/// Writes demo.svg and demo.png to `out`.
-pub fn draw(rows: &[Row], out: &Directory) -> Result<()> {
-    let (svg, png) = (out.join("demo.svg"), out.join("demo.png"));
-    chart(rows, &SVGBackend::new(&svg, SIZE).into_drawing_area()).context("drawing demo.svg")?;
-    let bitmap = BitMapBackend::new(&png, SIZE).into_drawing_area();
-    chart(rows, &bitmap).context("drawing demo.png")
 }
 
 fn chart<B: DrawingBackend>(rows: &[Row], area: &DrawingArea<B, Shift>) -> Result<()>
@@ -103,15 +87,14 @@ where
         .border_style(BLACK)
         .label_font(("sans-serif", 16))
         .draw()?;
-    area.present()?;
     Ok(())
 }
 
-fn figure(value: f64, unit: &str) -> String {
+fn figure(value: f64, unit: Unit) -> String {
     let digits = match value {
         value if value < 10.0 => 2,
         value if value < 100.0 => 1,
         _ => 0,
     };
-    format!("{value:.digits$} {unit}")
+    format!("{value:.digits$} {}", unit.name())
 }

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What was measured, as written to bench.json and read again by `--compare`.
+
+use serde::{Deserialize, Serialize};
+use xlnet_lab::netperf::{Test, Unit};
+
+use super::{bystander::Bystander, setting::Setting, usage::Usage};
+use crate::{
+    path::Path,
+    quantile::{median, quantile, spread},
+};
+
+/// A whole run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// `uname -r` of the guests.
+    pub kernel: String,
+    /// Xen's version.
+    pub xen: String,
+    /// Seconds of the guest's time a measurement takes.
+    pub seconds: u32,
+    /// How often each was repeated.
+    pub rounds: u32,
+    /// One boot each.
+    pub boots: Vec<Boot>,
+}
+
+/// What was measured in one boot.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Boot {
+    /// Where.
+    pub setting: Setting,
+    /// What a measurement of nothing uses: the mean.
+    pub idle: Usage,
+    /// One for each test.
+    pub rows: Vec<Row>,
+    /// Traffic that xlnet does not carry, where that was measured.
+    #[serde(default)]
+    pub bystanders: Vec<Bystander>,
+}
+
+/// One test over all paths.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// The test.
+    #[serde(flatten)]
+    pub test: Test,
+    /// Of all figures.
+    pub unit: Unit,
+    /// In the order in which they were measured in each round: the paths, and the uplink again.
+    pub series: [Series; 4],
+}
+
+/// What was measured over one path.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Series {
+    /// One figure for each round; of a ping, the median.
+    pub figures: Vec<f64>,
+    /// Of a ping's round trips in all rounds: the 99th percentile.
+    pub p99: Option<f64>,
+    /// Gigabytes that were carried, or transactions done, in all rounds.
+    pub work: f64,
+    /// What that used, in all rounds.
+    pub usage: Usage,
+}
+
+impl Series {
+    /// Adds what a round found.
+    pub fn add(&mut self, unit: Unit, seconds: u32, samples: &[f64], usage: Usage) {
+        let figure = median(samples);
+        self.figures.push(figure);
+        self.work += match unit {
+            Unit::Milliseconds => samples.len() as f64,
+            Unit::Megabits => figure * f64::from(seconds) / 8000.0,
+            Unit::Transactions => figure * f64::from(seconds),
+        };
+        self.usage += usage;
+    }
+}
+
+/// Tails are of all rounds' round trips together.
+pub fn p99(round_trips: &[f64]) -> f64 {
+    quantile(round_trips, 0.99)
+}
+
+impl Row {
+    /// What was measured over `path`; of the uplink, before and after the others.
+    fn figures(&self, path: Path) -> Vec<f64> {
+        let [uplink, xlnet0, loopback, again] = &self.series;
+        match path {
+            // What drifts by and by has the others in its middle.
+            Path::Uplink => [uplink.figures.as_slice(), again.figures.as_slice()].concat(),
+            Path::Xlnet0 => xlnet0.figures.clone(),
+            Path::Loopback => loopback.figures.clone(),
+        }
+    }
+
+    /// Median over `path`.
+    pub fn median(&self, path: Path) -> f64 {
+        median(&self.figures(path))
+    }
+
+    /// How far apart the figures over `path` lie.
+    pub fn spread(&self, path: Path) -> f64 {
+        spread(&self.figures(path))
+    }
+
+    /// How many times better xlnet0 is than `path`.
+    pub fn gain(&self, path: Path) -> f64 {
+        let (xlnet0, other) = (self.median(Path::Xlnet0), self.median(path));
+        self.better(xlnet0, other)
+    }
+
+    /// How many times better the tail of xlnet0's round trips is than the uplink's.
+    pub fn tail_gain(&self) -> Option<f64> {
+        let [uplink, xlnet0, _, again] = &self.series;
+        let uplink = (uplink.p99? + again.p99?) / 2.0;
+        Some(self.better(xlnet0.p99?, uplink))
+    }
+
+    /// How many times better the uplink was the second time.
+    pub fn drift(&self) -> f64 {
+        let [uplink, .., again] = &self.series;
+        self.better(median(&again.figures), median(&uplink.figures))
+    }
+
+    fn better(&self, one: f64, other: f64) -> f64 {
+        if self.unit == Unit::Milliseconds {
+            other / one
+        } else {
+            one / other
+        }
+    }
+}
+
+impl Boot {
+    /// Processor seconds of Dom0 and of the guests for each gigabyte or transaction over `path`, beyond what measuring
+    /// takes by itself.
+    pub fn cost(&self, row: &Row, path: Path) -> (f64, f64) {
+        let [uplink, xlnet0, loopback, again] = &row.series;
+        let series: &[&Series] = match path {
+            Path::Uplink => &[uplink, again],
+            Path::Xlnet0 => &[xlnet0],
+            Path::Loopback => &[loopback],
+        };
+        let runs: usize = series.iter().map(|series| series.figures.len()).sum();
+        let work: f64 = series.iter().map(|series| series.work).sum();
+        let beyond = |get: fn(&Usage) -> f64| {
+            let used: f64 = series.iter().map(|series| get(&series.usage)).sum();
+            (used - get(&self.idle) * runs as f64).max(0.0) / work
+        };
+        (beyond(|usage| usage.dom0), beyond(|usage| usage.guests))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(unit: Unit, figures: [f64; 4]) -> Row {
+        Row {
+            test: Test::Ping,
+            unit,
+            series: figures.map(|figure| {
+                let mut series = Series::default();
+                series.add(unit, 2, &[figure], Usage::default());
+                series
+            }),
+        }
+    }
+
+    #[test]
+    fn better_is_more_than_one() {
+        let stream = row(Unit::Megabits, [100.0, 400.0, 800.0, 300.0]);
+        assert_eq!(stream.gain(Path::Uplink), 2.0);
+        assert_eq!(stream.gain(Path::Loopback), 0.5);
+        assert_eq!(stream.drift(), 3.0);
+        let ping = row(Unit::Milliseconds, [4.0, 1.0, 0.5, 2.0]);
+        assert_eq!(ping.gain(Path::Uplink), 3.0);
+        assert_eq!(ping.drift(), 2.0);
+    }
+
+    #[test]
+    fn what_measuring_takes_is_not_the_path_s() {
+        let usage = |dom0| Usage {
+            dom0,
+            ..Usage::default()
+        };
+        let mut stream = row(Unit::Megabits, [8000.0; 4]);
+        stream.series[1].usage = usage(3.0);
+        let boot = Boot {
+            setting: Setting::Pv,
+            idle: usage(1.0),
+            rows: Vec::new(),
+            bystanders: Vec::new(),
+        };
+        // 2 GB in the run's two seconds.
+        assert_eq!(boot.cost(&stream, Path::Xlnet0), (1.0, 0.0));
+        assert_eq!(boot.cost(&stream, Path::Loopback), (0.0, 0.0));
+    }
+}
