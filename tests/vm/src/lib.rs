@@ -26,6 +26,7 @@ mod stream;
 mod traffic;
 mod transfer;
 mod view;
+mod watch;
 
 pub use bed::{Bed, Spec};
 
@@ -75,6 +76,7 @@ pub fn scenarios() -> Vec<Scenario> {
         segment::SCENARIOS,
         stream::SCENARIOS,
         counters::SCENARIOS,
+        watch::SCENARIOS,
         kinds::SCENARIOS,
     ]
     .concat();
