@@ -13,7 +13,10 @@ use crate::{
         hold::Hold, //
     },
     proto::{
-        frame::Mac,
+        frame::{
+            Ip,
+            Mac, //
+        },
         schema::PeerEntry, //
     },
     stats::Counters,
@@ -172,8 +175,12 @@ impl Peer {
         self.entry.load(&guard).map(|entry| f(&entry))
     }
 
-    /// Whether `source` is one of the addresses the peer may send from.
-    pub(crate) fn owns(&self, source: &crate::proto::frame::Ip) -> bool {
+    /// Whether `source` is one of the addresses the peer may send from: those the helper says, and
+    /// the link-local one that nobody else on the segment can have.
+    pub(crate) fn owns(&self, source: &Ip) -> bool {
+        if *source == Ip::V6(self.mac.link_local()) {
+            return true;
+        }
         self.with_entry(|entry| {
             !entry.strict || entry.prefixes.iter().any(|prefix| prefix.contains(*source))
         })

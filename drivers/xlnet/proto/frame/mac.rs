@@ -3,6 +3,7 @@
 //! Ethernet addresses.
 
 use core::fmt;
+use core::net::Ipv6Addr;
 use core::str::FromStr;
 
 /// An Ethernet address, in the order of transmission.
@@ -30,6 +31,24 @@ impl Mac {
     /// Returns whether the address can be a station's: neither a group's nor zero.
     pub const fn is_valid_unicast(self) -> bool {
         !self.is_multicast() && !self.is_zero()
+    }
+}
+
+impl Mac {
+    /// Returns the link-local IPv6 address that a station with this address gives itself (RFC 4291,
+    /// appendix A).
+    pub const fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        Ipv6Addr::new(
+            0xfe80,
+            0,
+            0,
+            0,
+            u16::from_be_bytes([a ^ 2, b]),
+            u16::from_be_bytes([c, 0xff]),
+            u16::from_be_bytes([0xfe, d]),
+            u16::from_be_bytes([e, f]),
+        )
     }
 }
 
@@ -101,6 +120,12 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Mac>(), Err(ParseMacError), "{text:?}");
         }
+    }
+
+    #[test]
+    fn link_local_follows_from_the_address() {
+        let mac = Mac([0x02, 0x16, 0x3e, 0xab, 0x0c, 0xff]);
+        assert_eq!(mac.link_local().to_string(), "fe80::16:3eff:feab:cff");
     }
 
     #[test]
