@@ -21,7 +21,11 @@ use crate::{
     },
     proto::{
         frame::EthernetHeader,
-        layout::VERSION,
+        layout::{
+            RING_SHIFT_MAX,
+            RING_SHIFT_MIN,
+            VERSION, //
+        },
         schema::{
             Claims,
             HelperSelf, //
@@ -53,8 +57,9 @@ use kernel::{
     },
 };
 
-/// log2 of the bytes of each ring: 256 KiB. The largest frame takes a quarter of it.
-pub(crate) const RING_SHIFT: u16 = 18;
+/// log2 of the bytes of each ring if nobody has said otherwise: 256 KiB. The largest frame takes a
+/// quarter of it.
+const RING_SHIFT: u32 = 18;
 
 /// How long the watch goes on after the last frame, in microseconds, if nobody has said otherwise: it
 /// does not run, as it slows guests down that share a CPU (docs/performance.md).
@@ -77,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) watch: Work,
     /// The watch runs, or is about to.
     pub(crate) watching: Atomic<u32>,
+    /// log2 of the bytes of each ring of the channels to be made.
+    pub(crate) ring_shift: Atomic<u32>,
     /// See [`Driver::poll_usecs`].
     pub(crate) poll_usecs: Atomic<u32>,
     /// The permitted peers.
@@ -117,6 +124,7 @@ impl Shared {
                 control <- Work::new(),
                 watch <- Work::new(),
                 watching: Atomic::new(0),
+                ring_shift: Atomic::new(RING_SHIFT),
                 poll_usecs: Atomic::new(POLL_USECS),
                 table: RcuArc::new(None),
                 identity: RcuArc::new(None),
@@ -286,7 +294,21 @@ impl Driver for Shared {
     }
 
     fn ring_bytes(&self) -> u32 {
-        1 << RING_SHIFT
+        1u32.checked_shl(self.ring_shift.load(Relaxed)).unwrap_or(0)
+    }
+
+    fn max_ring_bytes(&self) -> u32 {
+        1 << RING_SHIFT_MAX
+    }
+
+    fn set_ring_bytes(&self, bytes: u32) -> Result {
+        let bytes = bytes.checked_next_power_of_two().ok_or(EINVAL)?;
+        let shift = bytes.trailing_zeros();
+        if !(RING_SHIFT_MIN.into()..=RING_SHIFT_MAX.into()).contains(&shift) {
+            return Err(EINVAL);
+        }
+        self.ring_shift.store(shift, Relaxed);
+        Ok(())
     }
 
     fn poll_usecs(&self) -> u32 {

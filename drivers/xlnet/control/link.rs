@@ -5,12 +5,10 @@
 use crate::{
     net::{
         device::Device,
-        napi, //
+        napi,
+        ops::Driver, //
     },
-    netdev::{
-        Shared,
-        RING_SHIFT, //
-    },
+    netdev::Shared,
     peer::{
         channel::Channel,
         Peer, //
@@ -20,6 +18,7 @@ use crate::{
             Header,
             Role,
             MAGIC,
+            PAGE_SIZE,
             VERSION, //
         },
         schema::Offer, //
@@ -46,8 +45,8 @@ use kernel::{
 /// Features of a channel that this driver knows: none yet.
 const FEATURES: u32 = 0;
 
-/// A peer that pins more pages than this gets no more of them: two channels' worth.
-const MAX_PINNED: usize = 2 << (RING_SHIFT + 1 - 12);
+/// A peer that pins more of our pages than this many channels have gets no more of them.
+const MAX_PINNED: u32 = 2;
 
 /// A channel with all that serves it. Dropping it leaves nothing behind.
 ///
@@ -80,14 +79,16 @@ impl Link {
     ///
     /// `EBUSY` if the peer still maps too much of what was granted to it before, `ENOMEM`, `ENOSPC` for want of grant references or event channels, or what Xen says.
     pub(crate) fn offer(place: &Place<'_>) -> Result<(Self, Offer)> {
+        let ring_bytes = place.shared.ring_bytes();
+        let limit = ring_bytes.saturating_mul(2 * MAX_PINNED) / PAGE_SIZE;
         let pinned = place.shared.pinned.count(Some(place.peer.domid));
-        if pinned > MAX_PINNED {
+        if pinned > limit.try_into()? {
             return Err(EBUSY);
         }
         let header = Header {
             magic: MAGIC,
             version: VERSION,
-            ring_shift: RING_SHIFT,
+            ring_shift: ring_bytes.trailing_zeros().try_into()?,
             features: FEATURES,
             channel: place.number,
             listener_epoch: place.epoch,

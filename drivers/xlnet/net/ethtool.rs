@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ethtool -i -S -k -l -g -c -C`.
+//! `ethtool -i -S -k -l -g -G -c -C`.
 //!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
@@ -128,12 +128,29 @@ impl<T: Driver> Adapter<T> {
     ) {
         // SAFETY: The core passes a device of ours and a structure to fill.
         unsafe {
-            let bytes = ops::data::<T>(dev).ring_bytes();
-            (*ring).rx_max_pending = bytes;
-            (*ring).tx_max_pending = bytes;
+            let data = ops::data::<T>(dev);
+            let bytes = data.ring_bytes();
+            (*ring).rx_max_pending = data.max_ring_bytes();
+            (*ring).tx_max_pending = data.max_ring_bytes();
             (*ring).rx_pending = bytes;
             (*ring).tx_pending = bytes;
         }
+    }
+
+    unsafe extern "C" fn set_ringparam(
+        dev: *mut bindings::net_device,
+        ring: *mut bindings::ethtool_ringparam,
+        _kernel_ring: *mut bindings::kernel_ethtool_ringparam,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> ffi::c_int {
+        // SAFETY: The core passes a device of ours and a structure with what is to be.
+        let (data, rx, tx) =
+            unsafe { (ops::data::<T>(dev), (*ring).rx_pending, (*ring).tx_pending) };
+        // Both directions have the same size, so either one of the two says what it is to be.
+        let now = data.ring_bytes();
+        let bytes = if rx != now { rx } else { tx };
+        let set = data.set_ring_bytes(bytes);
+        set.map_or_else(kernel::error::Error::to_errno, |()| 0)
     }
 
     unsafe extern "C" fn coalesce(
@@ -171,6 +188,7 @@ impl<T: Driver> Adapter<T> {
         set_coalesce: Some(Self::set_coalesce),
         get_channels: Some(Self::channels),
         get_ringparam: Some(Self::ringparam),
+        set_ringparam: Some(Self::set_ringparam),
         // SAFETY: A table of optional functions and numbers is valid when all zeroes.
         ..unsafe { core::mem::zeroed() }
     };

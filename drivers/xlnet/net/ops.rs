@@ -79,6 +79,16 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Bytes of each channel's ring, for `ethtool -g`.
     fn ring_bytes(&self) -> u32;
 
+    /// The most they may be set to.
+    fn max_ring_bytes(&self) -> u32;
+
+    /// Sets them for the channels that are made from then on, rounded up to a size there is.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is none.
+    fn set_ring_bytes(&self, bytes: u32) -> Result;
+
     /// Microseconds that a CPU without other work looks for frames before it waits for an
     /// interrupt, for `ethtool -c`.
     fn poll_usecs(&self) -> u32;

@@ -24,6 +24,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     )
     .long(),
     Scenario::new("channel::pvh-reclaimed-when-idle", Spec::pvh(2), reclaimed).long(),
+    Scenario::new("channel::ring-size", Spec::pv(3), ring_size),
 ];
 
 /// Datagrams a second of each flow.
@@ -135,5 +136,36 @@ fn reclaimed(bed: &mut Bed) -> Result<()> {
         by_uplink > 0,
         "no frame went by the uplink, so none was sent while channels were made or reclaimed"
     );
+    Ok(())
+}
+
+/// Datagrams of 50000 bytes to a peer that does not run: four of them leave no place for a fifth in a ring of 256 KiB, and seven of them
+/// fit one of 512 KiB.
+fn ring_size(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let (from, to) = (bed.g(1)?, bed.g(2)?);
+    for (size, fits) in [("500000", true), ("262144", false)] {
+        // Both ends begin anew, as either of them may be the one that makes the rings.
+        for guest in [&from, &to] {
+            guest.sh(&format!(
+                "ethtool -G xlnet0 rx {size} && ip link set xlnet0 down && ip link set xlnet0 up"
+            ))?;
+        }
+        all_joined(bed)?;
+        join(&from, &to)?;
+        let full = counter(&from, to.domid()?, "tx_full")?;
+        bed.sh("xl pause g2")?;
+        let sent = from.sh(&format!(
+            "for i in 1 2 3 4 5 6; do head -c 50000 /dev/zero | socat -u -b 65536 - UDP-SENDTO:{}:9; done",
+            to.config.ip()
+        ));
+        let full = counter(&from, to.domid()?, "tx_full")? - full;
+        bed.sh("xl unpause g2")?;
+        sent?;
+        ensure!(
+            (full == 0) == fits,
+            "rings made after `ethtool -G xlnet0 rx {size}` were full {full} times"
+        );
+    }
     Ok(())
 }
