@@ -61,9 +61,9 @@ use kernel::{
 /// quarter of it.
 const RING_SHIFT: u32 = 18;
 
-/// How long the watch goes on after the last frame, in microseconds, if nobody has said otherwise: it
-/// does not run, as it slows guests down that share a CPU (docs/performance.md).
-const POLL_USECS: u32 = 0;
+/// How long the watch looks for an answer at most, in microseconds, if nobody has said otherwise
+/// (docs/performance.md).
+const POLL_USECS: u32 = 2000;
 
 /// The longest it may be told to.
 const POLL_USECS_MAX: u32 = 10_000;

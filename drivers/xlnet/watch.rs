@@ -5,9 +5,10 @@
 //! Between two guests that answer each other, waiting for an interrupt costs more than all the rest
 //! of the way: the peer's hypercall, Xen's interrupt to this CPU, and getting it out of its sleep.
 //! So while a channel is busy, a CPU that would sleep looks at the ring instead and schedules the
-//! poll itself. It lasts for `ethtool -C rx-usecs` after the last frame, and only if frames have
-//! come closer together than that to a CPU that waited for them. It gives way to whatever else the
-//! CPU has to run.
+//! poll itself. It lasts for four times the usual gap between frames, at most `ethtool -C rx-usecs`
+//! after the last, and only if frames have come closer together than that to a CPU that waited for
+//! them, and no stream. It gives way to whatever else the CPU has to run. Where it looks in vain, as
+//! when the peer waits for the same physical CPU, it looks ever more seldom.
 
 use crate::{
     net::work::{
@@ -37,8 +38,9 @@ impl Shared {
         }
     }
 
-    /// Looks at every channel once; returns whether there is one worth another look.
-    fn look_round(&self, alone: bool) -> bool {
+    /// Looks at every channel once, if `patient`, or leaves all to their interrupts; returns whether
+    /// there is one worth another look.
+    fn look_round(&self, patient: bool) -> bool {
         let guard = rcu::read_lock();
         let Some(table) = self.table.load(&guard) else {
             return false;
@@ -46,7 +48,7 @@ impl Shared {
         let mut any = false;
         for peer in table.iter() {
             if let Some(channel) = peer.channel.load(&guard) {
-                any |= channel.watch(alone);
+                any |= channel.watch(patient);
             }
         }
         any
@@ -60,19 +62,14 @@ impl Task for Shared {
 
     fn run(&self) {
         let mut given_way = 0u32;
-        loop {
-            let alone = work::is_alone();
-            if !self.look_round(alone) {
-                break;
-            }
-            if alone {
+        while self.look_round(given_way <= PATIENCE) {
+            // A thread that sleeps may stay on the run queue for a while, so that only trying tells
+            // whether there is another to run.
+            if !work::is_alone() && work::give_way() {
+                given_way = given_way.saturating_add(1);
+            } else {
                 given_way = 0;
                 core::hint::spin_loop();
-            } else if given_way < PATIENCE {
-                given_way = given_way.saturating_add(1);
-                work::give_way();
-            } else {
-                break;
             }
         }
         self.watching.store(0, Relaxed);

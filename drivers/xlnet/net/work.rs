@@ -133,10 +133,14 @@ pub(crate) fn is_alone() -> bool {
     unsafe { bindings::single_task_running() }
 }
 
-/// Has the other threads of this CPU run first. Process context.
-pub(crate) fn give_way() {
+/// Has the other threads of this CPU run first; returns whether any did. Process context.
+pub(crate) fn give_way() -> bool {
     // SAFETY: No requirements but the context.
-    unsafe { bindings::xlnet_yield() };
+    unsafe {
+        let before = bindings::xlnet_switches();
+        bindings::xlnet_yield();
+        bindings::xlnet_switches() != before
+    }
 }
 
 /// Whether this CPU had nothing to do when it was interrupted. Hard interrupt context.

@@ -93,6 +93,8 @@ pub(crate) struct Channel {
     active: Atomic<u32>,
     /// The watch looks for work.
     watched: Atomic<u32>,
+    /// The watch may look.
+    watchable: Atomic<u32>,
     /// An interrupt has come whose end was not said yet.
     owed: Atomic<u32>,
     /// The poll has found something since an interrupt was ended.
@@ -131,6 +133,7 @@ impl Channel {
                 fault: Atomic::new(0),
                 active: Atomic::new(1),
                 watched: Atomic::new(0),
+                watchable: Atomic::new(1),
                 owed: Atomic::new(0),
                 worked: Atomic::new(0),
                 pace: Pace::new(),

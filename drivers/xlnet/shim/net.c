@@ -223,6 +223,11 @@ void xlnet_work_trigger_long(struct delayed_work *work)
 	queue_delayed_work(system_dfl_wq, work, 0);
 }
 
+unsigned long xlnet_switches(void)
+{
+	return current->nvcsw + current->nivcsw;
+}
+
 void xlnet_yield(void)
 {
 	yield();

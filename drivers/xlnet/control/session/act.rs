@@ -180,6 +180,7 @@ impl Session {
             return;
         };
         with_bh_disabled(|| link.channel.set_open(false));
+        link.channel.end_watch();
         self.peer.set_queue(0);
         with_bh_disabled(|| self.peer.hold.lock().set_open(true));
         cx.dev.wake_queue(link.channel.queue);

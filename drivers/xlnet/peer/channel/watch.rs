@@ -3,9 +3,13 @@
 //! A channel under the [watch](crate::watch): neither side needs interrupts then.
 
 use super::Channel;
-use crate::net::{
-    device::Device,
-    napi::with_bh_disabled, //
+use crate::{
+    net::{
+        device::Device,
+        napi::with_bh_disabled, //
+    },
+    proto::fifo::Consumer,
+    xen::memory::Ring, //
 };
 use kernel::{
     sync::atomic::{
@@ -24,14 +28,31 @@ use kernel::{
 /// So many polls in a row must have come close enough to each other that a watch would have paid.
 const WORTH: u32 = 4;
 
-/// How a channel's polls follow each other.
+/// The most that watches in vain make of it.
+const WORTH_MAX: u32 = 4096;
+
+/// Bytes, both ways together, from one poll to the next that are no exchange of questions and
+/// answers. Nobody waits for each frame of a stream, so there the events are cheaper.
+const BULK: u64 = 8 << 10;
+
+/// How many times the usual gap between polls the watch lasts: an answer that takes longer is late
+/// anyhow.
+const GAPS: u64 = 4;
+
+/// How a channel's polls follow each other. Times are in microseconds.
 pub(super) struct Pace {
     made: Instant<Monotonic>,
-    /// Microseconds from then to the last poll that found something.
+    /// The last poll that found something.
     last: Atomic<u64>,
-    /// Polls in a row that came close to the one before and found the CPU waiting for them, at most
-    /// [`WORTH`].
+    /// The usual gap between two such polls.
+    gap: Atomic<u64>,
+    /// Polls in a row that came close to the one before and found the CPU waiting for them.
     close: Atomic<u32>,
+    /// How many of them are worth a watch. Watches in vain double it: the peer may be waiting for
+    /// this very CPU.
+    worth: Atomic<u32>,
+    /// Bytes that had passed both ways at the last poll.
+    bytes: Atomic<u64>,
     /// The last interrupt found the CPU asleep.
     slept: Atomic<u32>,
 }
@@ -42,7 +63,10 @@ impl Pace {
         Self {
             made: Instant::now(),
             last: Atomic::new(0),
+            gap: Atomic::new(0),
             close: Atomic::new(0),
+            worth: Atomic::new(WORTH),
+            bytes: Atomic::new(0),
             slept: Atomic::new(0),
         }
     }
@@ -56,25 +80,45 @@ impl Pace {
         self.slept.store(slept.into(), Relaxed);
     }
 
-    /// Notes a poll that found something; `watched` says that it was not due to an interrupt. Only the
-    /// poll.
-    fn note(&self, window: u64, watched: bool) {
+    /// Notes a poll that found something when so many `bytes` had passed; `watched` says that it was
+    /// not due to an interrupt. Only the poll.
+    fn note(&self, window: u64, watched: bool, bytes: u64) {
         let now = self.now();
         let gap = now.saturating_sub(self.last.load(Relaxed));
         self.last.store(now, Relaxed);
-        let waited = watched || self.slept.xchg(0, Relaxed) != 0;
-        let close = if gap < window && waited {
-            self.close.load(Relaxed).saturating_add(1).min(WORTH)
+        let bulk = bytes.wrapping_sub(self.bytes.load(Relaxed)) >= BULK;
+        self.bytes.store(bytes, Relaxed);
+        let waited = self.slept.xchg(0, Relaxed) != 0 || watched;
+        if gap >= window || bulk || !waited {
+            self.close.store(0, Relaxed);
+            return;
+        }
+        let close = self.close.load(Relaxed);
+        let usual = if close == 0 {
+            gap
         } else {
-            0
+            self.gap.load(Relaxed).saturating_mul(3).saturating_add(gap) / 4
         };
-        self.close.store(close, Relaxed);
+        self.gap.store(usual, Relaxed);
+        self.close.store(close.saturating_add(1), Relaxed);
+        if watched {
+            let worth = self.worth.load(Relaxed) / 2;
+            self.worth.store(worth.max(WORTH), Relaxed);
+        }
+    }
+
+    /// Notes that a watch ended without the frame it was for. Only the watch.
+    fn missed(&self) {
+        let worth = self.worth.load(Relaxed).saturating_mul(2);
+        self.worth.store(worth.min(WORTH_MAX), Relaxed);
+        self.close.store(0, Relaxed);
     }
 
     /// Whether the next frame is to be expected within the window.
     fn is_worth(&self, window: u64) -> bool {
-        self.close.load(Relaxed) >= WORTH
-            && self.now().saturating_sub(self.last.load(Relaxed)) < window
+        let patience = self.gap.load(Relaxed).saturating_mul(GAPS).min(window);
+        self.close.load(Relaxed) >= self.worth.load(Relaxed)
+            && self.now().saturating_sub(self.last.load(Relaxed)) < patience
     }
 }
 
@@ -88,27 +132,57 @@ impl Channel {
         self.watched.load(Acquire) != 0
     }
 
+    /// Has interrupts tell of work from now on, for good. Process context.
+    pub(crate) fn end_watch(&self) {
+        with_bh_disabled(|| {
+            let rx = self.rx.lock();
+            self.watchable.store(0, Relaxed);
+            self.watched.store(0, Release);
+            drop(rx);
+            // Asks for what was not asked for meanwhile.
+            self.schedule();
+        });
+    }
+
+    /// Has the peer send no events, as we look. False if that must not be. With the lock held.
+    fn begin_watch(&self, rx: &mut Consumer<Ring>) -> bool {
+        if self.watchable.load(Relaxed) == 0 {
+            return false;
+        }
+        if !self.is_watched() {
+            self.watched.store(1, Release);
+            rx.disarm();
+        }
+        true
+    }
+
     /// Notes that a poll found something, and starts the watch if that pays. Only the poll.
     pub(super) fn note_work(&self) {
         let window = self.window();
         if window == 0 {
             return;
         }
-        self.pace.note(window, self.is_watched());
+        let stats = &self.peer.stats;
+        let bytes = stats.rx_bytes.get().wrapping_add(stats.tx_bytes.get());
+        self.pace.note(window, self.is_watched(), bytes);
         if self.pace.is_worth(window) {
             self.shared.start_watch();
         }
     }
 
-    /// Looks for work, if the channel is worth it, or has interrupts tell of it. Returns whether it
-    /// is worth another look. Only the watch.
-    pub(crate) fn watch(&self, look: bool) -> bool {
-        let worth = self.pace.is_worth(self.window());
+    /// Looks for work where it is to be expected, if `patient`; else has interrupts tell of it.
+    /// Returns whether it is worth another look. Only the watch.
+    pub(crate) fn watch(&self, patient: bool) -> bool {
+        let expected = self.pace.is_worth(self.window());
+        let worth = patient && expected;
         // With bottom halves enabled again, the poll has run.
         with_bh_disabled(|| {
-            if worth && look {
+            if worth {
                 self.look();
             } else if self.watched.xchg(0, Full) != 0 {
+                if !expected {
+                    self.pace.missed();
+                }
                 // Whatever was not asked for meanwhile is asked for now.
                 self.look_at_space(self.napi.device());
                 self.rearm();
@@ -120,9 +194,8 @@ impl Channel {
     /// Has the poll run if it would find something.
     fn look(&self) {
         let mut rx = self.rx.lock();
-        if !self.is_watched() {
-            self.watched.store(1, Release);
-            rx.disarm();
+        if !self.begin_watch(&mut rx) {
+            return;
         }
         // The poll finds a fault again and deals with it.
         let ready = rx.ready().unwrap_or(true);
