@@ -30,7 +30,7 @@ pub struct GuestConfig {
     /// Memory, in MiB.
     pub memory: u32,
     /// The physical CPUs it may run on, in `xl`'s notation. By default a PVH guest gets those that belong to its number
-    /// alone, counted from 1 after Dom0's; a PV guest any but Dom0's.
+    /// alone, counted from 1 after Dom0's; a PV guest any.
     pub pcpus: Option<String>,
     /// Bridge of its uplink.
     pub bridge: String,
@@ -106,7 +106,7 @@ impl GuestConfig {
             return Ok(pcpus.clone());
         }
         if self.kind == Kind::Pv {
-            return Ok(format!("1-{}", host_cpus.saturating_sub(1).max(1)));
+            return Ok("all".to_owned());
         }
         let first = 1 + (u32::from(self.number).saturating_sub(1)) * self.vcpus;
         let last = first + self.vcpus - 1;
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pvh_guests_get_cpus_of_their_own() {
+    fn only_pvh_guests_get_cpus_of_their_own() {
         assert_eq!(GuestConfig::new(2).pcpus(3).unwrap(), "2-2");
         let two = GuestConfig {
             vcpus: 2,
@@ -248,6 +248,6 @@ mod tests {
         };
         assert_eq!(two.pcpus(5).unwrap(), "3-4");
         assert!(two.pcpus(4).is_err());
-        assert_eq!(GuestConfig::pv(9).pcpus(3).unwrap(), "1-2");
+        assert_eq!(GuestConfig::pv(9).pcpus(2).unwrap(), "all");
     }
 }
