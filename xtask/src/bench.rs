@@ -24,6 +24,7 @@ use usage::Usage;
 
 mod bystander;
 mod lines;
+mod memory;
 mod report;
 mod setting;
 mod table;
@@ -171,6 +172,7 @@ fn measure(
         idle: idle(&bed, &pairs, seconds)?,
         rows: Vec::new(),
         bystanders: Vec::new(),
+        memory: None,
     };
     let total = u64::from(rounds) * (tests.len() * ROUND.len()) as u64;
     let bar = maker.cache().progress().bar("measuring", total);
@@ -207,6 +209,11 @@ fn measure(
             .cache()
             .progress()
             .step(what, || bystander::measure(&bed, pair, seconds, rounds))?;
+        let memory = maker
+            .cache()
+            .progress()
+            .step("memory of a peer", || memory::measure(&bed, pair))?;
+        boot.memory = Some(memory);
     }
     bed.check_logs()?;
     prove(&boot)?;

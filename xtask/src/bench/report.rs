@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use xlnet_lab::netperf::{Test, Unit};
 
-use super::{bystander::Bystander, setting::Setting, usage::Usage};
+use super::{bystander::Bystander, memory::Memory, setting::Setting, usage::Usage};
 use crate::{
     path::Path,
     quantile::{median, quantile, spread},
@@ -37,6 +37,9 @@ pub struct Boot {
     /// Traffic that xlnet does not carry, where that was measured.
     #[serde(default)]
     pub bystanders: Vec<Bystander>,
+    /// What a peer costs, where that was measured.
+    #[serde(default)]
+    pub memory: Option<Memory>,
 }
 
 /// One test over all paths.
@@ -193,6 +196,7 @@ mod tests {
             idle: usage(1.0),
             rows: Vec::new(),
             bystanders: Vec::new(),
+            memory: None,
         };
         // 2 GB in the run's two seconds.
         assert_eq!(boot.cost(&stream, Path::Xlnet0), (1.0, 0.0));
