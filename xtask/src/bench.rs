@@ -172,8 +172,21 @@ fn measure(
         idle: idle(&bed, &pairs, seconds)?,
         rows: Vec::new(),
         bystanders: Vec::new(),
-        memory: None,
+        idle_peer: None,
     };
+    // First what is quick, so that a failure there does not take the rest along.
+    if let (Setting::Pv, false, [pair]) = (setting, narrowed, pairs.as_slice()) {
+        let what = "traffic that xlnet does not carry";
+        boot.bystanders = maker
+            .cache()
+            .progress()
+            .step(what, || bystander::measure(&bed, pair, seconds, rounds))?;
+        let memory = maker
+            .cache()
+            .progress()
+            .step("memory of a peer", || memory::measure(&bed, &pair.from))?;
+        boot.idle_peer = Some(memory);
+    }
     let total = u64::from(rounds) * (tests.len() * ROUND.len()) as u64;
     let bar = maker.cache().progress().bar("measuring", total);
     for &test in tests {
@@ -203,18 +216,6 @@ fn measure(
         boot.rows.push(row);
     }
     bar.finish_and_clear();
-    if let (Setting::Pv, false, [pair]) = (setting, narrowed, pairs.as_slice()) {
-        let what = "traffic that xlnet does not carry";
-        boot.bystanders = maker
-            .cache()
-            .progress()
-            .step(what, || bystander::measure(&bed, pair, seconds, rounds))?;
-        let memory = maker
-            .cache()
-            .progress()
-            .step("memory of a peer", || memory::measure(&bed, pair))?;
-        boot.memory = Some(memory);
-    }
     bed.check_logs()?;
     prove(&boot)?;
     Ok(boot)

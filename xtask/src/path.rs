@@ -48,37 +48,17 @@ impl Pair {
             let uplink = guest.uplink()?;
             guest.sh(&format!("ip addr add {}/24 dev {uplink}", plain_ip(guest)))?;
         }
-        let pair = Self { from, to };
-        pair.join()?;
-        Ok(pair)
-    }
-
-    /// Waits for the channel.
-    pub fn join(&self) -> Result<()> {
-        let (from, to) = (&self.from, &self.to);
         let what = format!("{} and {} are joined", from.name(), to.name());
+        let entry = format!("peer domid={} ", to.domid()?);
         // The first packet asks for the channel; until it stands, packets take the uplink.
         eventually(&what, || {
             from.sh(&format!("ping -c 1 -W 2 {}", to.config.ip()))?;
-            self.is("up")
-        })
-    }
-
-    /// Has both guests close the channel, and waits until it is gone.
-    pub fn without_channel(&self) -> Result<()> {
-        self.from
-            .sh("ip link set xlnet0 down && ip link set xlnet0 up")?;
-        eventually("the channel is closed", || self.is("idle"))
-    }
-
-    /// Whether the channel is in this state, as the first guest sees it, and routed.
-    fn is(&self, state: &str) -> Result<bool> {
-        let entry = format!("peer domid={} ", self.to.domid()?);
-        let state = format!(" state={state} route=1 ");
-        let peers = self.from.sh("cat /sys/class/net/xlnet0/xlnet/peers")?;
-        Ok(peers
-            .lines()
-            .any(|line| line.starts_with(&entry) && line.contains(&state)))
+            let peers = from.sh("cat /sys/class/net/xlnet0/xlnet/peers")?;
+            Ok(peers
+                .lines()
+                .any(|line| line.starts_with(&entry) && line.contains(" state=up route=1 ")))
+        })?;
+        Ok(Self { from, to })
     }
 
     /// Where to send so that it takes `path`.

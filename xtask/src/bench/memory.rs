@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What peers cost a guest's kernel: while nothing is sent to them, and while something is.
+//! What peers cost a guest's kernel while nothing is sent to them.
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 use xlnet_lab::guest::Guest;
-use xlnet_vm_tests::{bed::eventually, figures::Figures, Bed};
-
-use crate::path::Pair;
+use xlnet_vm_tests::{bed::eventually, Bed};
 
 /// Peers that `xlnetd` would name if there were so many guests.
 const PEERS: u32 = 200;
@@ -14,42 +11,12 @@ const PEERS: u32 = 200;
 /// The first domid of theirs; no guest of a bed has one as high.
 const FIRST: u32 = 1000;
 
-/// Bytes for each peer, everything included that the kernel keeps on account of it, routes and neighbours too.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Memory {
-    /// Without a channel.
-    pub idle: f64,
-    /// With a channel, beside that, where the rings are allocated.
-    pub listener: f64,
-    /// With a channel, beside that, where they are mapped.
-    pub connector: f64,
-}
-
-/// Measures it in the pair's guests, while nothing is sent.
+/// Bytes for each peer without a channel, everything included that the kernel allocates on account of it, routes and neighbours too.
 ///
 /// # Errors
-/// If a guest does not take the peers, or does not let go of them.
-pub fn measure(bed: &Bed, pair: &Pair) -> Result<Memory> {
-    let guests = [&pair.from, &pair.to];
-    let mut channel = [0.0; 2];
-    pair.without_channel()?;
-    for (bytes, guest) in channel.iter_mut().zip(guests) {
-        *bytes = free(guest)?;
-    }
-    pair.join()?;
-    for (bytes, guest) in channel.iter_mut().zip(guests) {
-        *bytes -= free(guest)?;
-    }
-    let [listener, connector] = channel;
-    Ok(Memory {
-        idle: idle(bed, &pair.from)?,
-        listener,
-        connector,
-    })
-}
-
-fn idle(bed: &Bed, guest: &Guest) -> Result<f64> {
-    let before = free(guest)?;
+/// If the guest does not take the peers, or does not let go of them.
+pub fn measure(bed: &Bed, guest: &Guest) -> Result<f64> {
+    let before = allocated(guest)?;
     // It would take peers away that it does not know of.
     bed.sh("pkill -KILL -x xlnetd")?;
     bed.sh(&format!(
@@ -60,19 +27,26 @@ fn idle(bed: &Bed, guest: &Guest) -> Result<f64> {
         PEERS - 1,
         guest.domid()?
     ))?;
-    let has = |peers: u32| move || Ok(Figures::read(guest)?.get("peers")? == u64::from(peers));
+    let has = |peers: u32| {
+        move || {
+            let list = guest.sh("cat /sys/class/net/xlnet0/xlnet/peers")?;
+            let found = list.lines().filter(|line| line.starts_with("peer "));
+            Ok(found.count() == peers as usize)
+        }
+    };
     eventually("all peers are known", has(1 + PEERS))?;
-    let after = free(guest)?;
+    let after = allocated(guest)?;
     bed.start_helper()?;
     eventually("the peers are gone again", has(1))?;
-    Ok((before - after) / f64::from(PEERS))
+    Ok((after - before) / f64::from(PEERS))
 }
 
-/// Bytes of a guest that nothing uses, caches aside.
-fn free(guest: &Guest) -> Result<f64> {
-    let text = guest.sh("udevadm settle; sleep 3; sync
-        for i in 1 2 3; do echo 3 > /proc/sys/vm/drop_caches; sleep 0.5; done
-        sed -n 's/^MemFree: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo")?;
+/// Bytes that the guest's kernel has allocated for small objects and each CPU's variables.
+fn allocated(guest: &Guest) -> Result<f64> {
+    let text = guest.sh(
+        "udevadm settle; sleep 3; echo 3 > /proc/sys/vm/drop_caches; sleep 1
+        awk '/^(SUnreclaim|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo",
+    )?;
     let kibibytes: f64 = text.trim().parse().context(text)?;
     Ok(1024.0 * kibibytes)
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use xlnet_lab::netperf::{Test, Unit};
 
-use super::{bystander::Bystander, memory::Memory, setting::Setting, usage::Usage};
+use super::{bystander::Bystander, setting::Setting, usage::Usage};
 use crate::{
     path::Path,
     quantile::{median, quantile, spread},
@@ -37,9 +37,9 @@ pub struct Boot {
     /// Traffic that xlnet does not carry, where that was measured.
     #[serde(default)]
     pub bystanders: Vec<Bystander>,
-    /// What a peer costs, where that was measured.
+    /// Bytes of kernel memory of a peer without a channel, where that was measured.
     #[serde(default)]
-    pub memory: Option<Memory>,
+    pub idle_peer: Option<f64>,
 }
 
 /// One test over all paths.
@@ -196,7 +196,7 @@ mod tests {
             idle: usage(1.0),
             rows: Vec::new(),
             bystanders: Vec::new(),
-            memory: None,
+            idle_peer: None,
         };
         // 2 GB in the run's two seconds.
         assert_eq!(boot.cost(&stream, Path::Xlnet0), (1.0, 0.0));

@@ -55,12 +55,10 @@ pub fn show(boot: &Boot) {
             unit = entry.unit.name(),
         );
     }
-    if let Some(memory) = &boot.memory {
+    if let Some(bytes) = boot.idle_peer {
         println!(
-            "memory of a peer: {:.1} KiB; with a channel {:.0} KiB more in the guest that grants it, {:.0} KiB in the other",
-            memory.idle / 1024.0,
-            memory.listener / 1024.0,
-            memory.connector / 1024.0
+            "kernel memory of a peer without a channel: {:.1} KiB",
+            bytes / 1024.0
         );
     }
 }
