@@ -62,8 +62,8 @@ impl Default for HostConfig {
             memory: 3072,
             dom0_memory: 768,
             xenstored: Xenstored::default(),
-            // Without this flag the kernel copies with `rep movsb`, which the emulator runs byte by byte.
-            cpu: "max,-erms".to_owned(),
+            // With either of these features the kernel copies by `rep movsb`, which the emulator runs byte by byte.
+            cpu: "max,-erms,-fsrm".to_owned(),
             kvm: false,
             link: None,
         }
@@ -226,7 +226,7 @@ mod tests {
     fn options_the_emulation_needs_are_there() {
         let config = HostConfig::default();
         let line = config.arguments(1).join(" ");
-        assert!(line.contains("-cpu max,-erms") && line.contains("tcg,thread=multi"));
+        assert!(line.contains("-cpu max,-erms,-fsrm") && line.contains("tcg,thread=multi"));
         assert!(line.contains("spec-ctrl=eager-fpu") && line.contains("dom0_vcpus_pin"));
         assert!(!line.contains("lab.link"));
     }
