@@ -4,9 +4,11 @@
 //!
 //! Everything here works on a private copy of a frame's first bytes.
 
+mod ack;
 mod ip;
 mod mac;
 
+pub use ack::is_bare_ack;
 pub use ip::{Ip, Prefix};
 pub use mac::Mac;
 

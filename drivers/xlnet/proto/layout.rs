@@ -253,15 +253,23 @@ pub struct VirtioNetHdr {
 pub struct RecordHeader {
     /// Bytes of the frame that follows, [`MIN_FRAME_LEN`] to [`MAX_FRAME_LEN`].
     pub len: u32,
+    /// Who sends it goes on sending without waiting for anything, so that the receiver may take its
+    /// time and find more frames at once.
+    pub unhurried: bool,
     /// Offloads of the frame.
     pub virtio: VirtioNetHdr,
 }
 
 impl RecordHeader {
-    /// Returns the encoded header; `flags`, `nr_bufs` and the reserved bytes are zero.
+    /// Bits of `flags` that are in use.
+    const UNHURRIED: u16 = 1 << 0;
+
+    /// Returns the encoded header; `nr_bufs` and the reserved bytes are zero.
     pub fn to_bytes(&self) -> [u8; RECORD_HEADER_LEN as usize] {
         let mut bytes = [0; RECORD_HEADER_LEN as usize];
         bytes[0..4].copy_from_slice(&self.len.to_le_bytes());
+        let flags = if self.unhurried { Self::UNHURRIED } else { 0 };
+        bytes[4..6].copy_from_slice(&flags.to_le_bytes());
         bytes[8] = self.virtio.flags;
         bytes[9] = self.virtio.gso_type;
         bytes[10..12].copy_from_slice(&self.virtio.hdr_len.to_le_bytes());
@@ -280,7 +288,8 @@ impl RecordHeader {
         let [l0, l1, l2, l3, f0, f1, n0, n1, flags, gso_type, rest @ ..] = *bytes;
         let [h0, h1, g0, g1, s0, s1, o0, o1, ..] = rest;
         let len = u32::from_le_bytes([l0, l1, l2, l3]);
-        if u16::from_le_bytes([f0, f1]) != 0 {
+        let record_flags = u16::from_le_bytes([f0, f1]);
+        if record_flags & !Self::UNHURRIED != 0 {
             Err(PeerFault::BadFlags)
         } else if u16::from_le_bytes([n0, n1]) != 0 {
             Err(PeerFault::BadBuffers)
@@ -289,6 +298,7 @@ impl RecordHeader {
         } else {
             Ok(RecordHeader {
                 len,
+                unhurried: record_flags & Self::UNHURRIED != 0,
                 virtio: VirtioNetHdr {
                     flags,
                     gso_type,

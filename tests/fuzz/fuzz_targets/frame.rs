@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use xlnet_proto::frame::{source_ip, EthernetHeader, Mac, Prefix, SOURCE_IP_BYTES};
+use xlnet_proto::frame::{is_bare_ack, source_ip, EthernetHeader, Mac, Prefix, SOURCE_IP_BYTES};
 use xlnet_proto::layout::RecordHeader;
 
 fuzz_target!(|input: &[u8]| {
@@ -16,6 +16,9 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(source, source_ip(enough), "later bytes do not matter");
     if let Some(ip) = source {
         assert!(Prefix::from(ip).contains(ip));
+    }
+    if is_bare_ack(input) {
+        assert!(input.len() >= 14 + 20 + 14, "the flags of TCP are there");
     }
     if let Some(bytes) = input.first_chunk() {
         if let Ok(header) = RecordHeader::from_bytes(bytes) {

@@ -259,6 +259,7 @@ pub fn produce(input: &[u8]) {
         let before = producer.produced();
         let header = RecordHeader {
             len: u32::from(choices.byte()) << (choices.byte() % 10),
+            unhurried: false,
             virtio: VirtioNetHdr::default(),
         };
         let failing = choices.byte() % 8 == 0;

@@ -76,6 +76,7 @@ fn header(len: u32, virtio: u64) -> RecordHeader {
     let word = |i: usize| u16::from_le_bytes([rest[i], rest[i + 1]]);
     RecordHeader {
         len,
+        unhurried: virtio & 1 << 63 != 0,
         virtio: VirtioNetHdr {
             flags,
             gso_type,

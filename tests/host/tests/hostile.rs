@@ -29,6 +29,7 @@ const SIZE: u32 = 4096;
 /// A frame whose record takes 128 bytes.
 const HEADER: RecordHeader = RecordHeader {
     len: 96,
+    unhurried: true,
     virtio: VirtioNetHdr {
         flags: 0,
         gso_type: 0,

@@ -121,6 +121,7 @@ fn each_field_of_a_record_is_checked() {
     use PeerFault::{BadBuffers, BadFlags, BadLength};
     let header = RecordHeader {
         len: 1514,
+        unhurried: false,
         virtio: VirtioNetHdr {
             flags: 1,
             gso_type: 2,
@@ -141,8 +142,17 @@ fn each_field_of_a_record_is_checked() {
         bytes[at] = value;
         RecordHeader::from_bytes(&bytes)
     };
-    for at in 4..6 {
-        assert_eq!(with(at, 1), Err(BadFlags));
+    let unhurried = RecordHeader {
+        unhurried: true,
+        ..header
+    };
+    assert_eq!(unhurried.to_bytes()[4..6], [1, 0]);
+    assert_eq!(with(4, 1), Ok(unhurried));
+    for bit in 1..8 {
+        assert_eq!(with(4, 1 << bit), Err(BadFlags));
+    }
+    for bit in 0..8 {
+        assert_eq!(with(5, 1 << bit), Err(BadFlags));
     }
     for at in 6..8 {
         assert_eq!(with(at, 1), Err(BadBuffers));

@@ -136,6 +136,7 @@ fn send(ring: &Arc<Ring>, frames: u8) {
     for serial in 1..=frames {
         let header = RecordHeader {
             len: LEN,
+            unhurried: false,
             virtio: VirtioNetHdr {
                 hdr_len: serial.into(),
                 ..VirtioNetHdr::default()

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Frames that only acknowledge: they keep a stream going, and are no answer to anything.
+
+use super::{ethertype, EthernetHeader, ETH_HLEN, IPV6_HLEN};
+
+/// The protocol number of TCP.
+const PROTO_TCP: u8 = 6;
+
+/// Whether the frame is a TCP segment without data that does nothing but acknowledge (RFC 9293).
+///
+/// Headers cut short, extension headers of IPv6, fragments and frames with a VLAN tag give false.
+///
+/// `frame` needs to hold only the headers, up to the flags of TCP.
+pub fn is_bare_ack(frame: &[u8]) -> bool {
+    segment(frame).is_some_and(|(tcp, len)| only_acknowledges(tcp, len))
+}
+
+/// Returns the TCP segment of a frame, as far as it is held, and its whole length in bytes.
+fn segment(frame: &[u8]) -> Option<(&[u8], u16)> {
+    let packet = frame.get(ETH_HLEN..)?;
+    match EthernetHeader::parse(frame)?.ethertype {
+        ethertype::IPV4 => {
+            let header: &[u8; 20] = packet.first_chunk()?;
+            let header_len = (header[0] & 0xf).checked_mul(4)?;
+            let whole = u16::from_be_bytes([header[2], header[3]]);
+            // The bit that says that fragments follow, and the offset.
+            let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
+            if header[0] >> 4 != 4 || header[9] != PROTO_TCP || fragment != 0 {
+                return None;
+            }
+            let len = whole.checked_sub(header_len.into())?;
+            Some((packet.get(header_len.into()..)?, len))
+        }
+        ethertype::IPV6 => {
+            let header: &[u8; IPV6_HLEN] = packet.first_chunk()?;
+            if header[0] >> 4 != 6 || header[6] != PROTO_TCP {
+                return None;
+            }
+            let len = u16::from_be_bytes([header[4], header[5]]);
+            Some((packet.get(IPV6_HLEN..)?, len))
+        }
+        _ => None,
+    }
+}
+
+fn only_acknowledges(tcp: &[u8], len: u16) -> bool {
+    // URG, ACK, PSH, RST, SYN and FIN; of which ACK.
+    const FLAGS: u8 = 0x3f;
+    const ACK: u8 = 0x10;
+    let Some(&[.., offset, flags]) = tcp.first_chunk::<14>() else {
+        return false;
+    };
+    let header_len = u16::from(offset >> 4).checked_mul(4);
+    header_len == Some(len) && flags & FLAGS == ACK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACK: u8 = 0x10;
+
+    /// A frame with a TCP header of 32 bytes and `data` bytes after it.
+    fn ipv4(flags: u8, data: u16) -> Vec<u8> {
+        let mut frame = vec![2; 12];
+        frame.extend([0x08, 0x00, 0x45, 0]);
+        frame.extend((52 + data).to_be_bytes());
+        frame.extend([0, 0, 0x40, 0, 64, PROTO_TCP, 0, 0]);
+        frame.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+        tcp(frame, flags)
+    }
+
+    fn ipv6(flags: u8, data: u16) -> Vec<u8> {
+        let mut frame = vec![2; 12];
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+        frame.extend((32 + data).to_be_bytes());
+        frame.extend([PROTO_TCP, 64]);
+        frame.extend([1; 32]);
+        tcp(frame, flags)
+    }
+
+    fn tcp(mut frame: Vec<u8>, flags: u8) -> Vec<u8> {
+        frame.extend([0; 12]);
+        frame.extend([0x80, flags]);
+        frame.extend([0; 18]);
+        frame
+    }
+
+    #[test]
+    fn only_what_has_no_data_and_no_other_flag_is_one() {
+        for frame in [ipv4, ipv6] {
+            assert!(is_bare_ack(&frame(ACK, 0)));
+            assert!(is_bare_ack(&frame(ACK | 0xc0, 0)), "with congestion marks");
+            for other in [0, 0x01, 0x02, 0x04, 0x08, 0x20] {
+                let flags = if other == 0 { 0 } else { ACK | other };
+                assert!(!is_bare_ack(&frame(flags, 0)), "flags {flags:#x}");
+            }
+            for data in [1, 16_384] {
+                assert!(!is_bare_ack(&frame(ACK, data)), "{data} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn other_packets_are_none() {
+        let ack = ipv4(ACK, 0);
+        // Version, length of the header, fragments, protocol, EtherType.
+        for (at, value) in [
+            (14, 0x55),
+            (14, 0x46),
+            (20, 0x20),
+            (21, 1),
+            (23, 17),
+            (12, 0x81),
+        ] {
+            let mut frame = ack.clone();
+            frame[at] = value;
+            assert!(!is_bare_ack(&frame), "byte {at}");
+        }
+        let ack = ipv6(ACK, 0);
+        for (at, value) in [(14, 0x40), (20, 17), (13, 0)] {
+            let mut frame = ack.clone();
+            frame[at] = value;
+            assert!(!is_bare_ack(&frame), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_is_none() {
+        for whole in [ipv4(ACK, 0), ipv6(ACK, 0)] {
+            let flags = whole.len() - 18;
+            for len in 0..=whole.len() {
+                assert_eq!(is_bare_ack(&whole[..len]), len >= flags, "{len} bytes");
+            }
+        }
+    }
+}
