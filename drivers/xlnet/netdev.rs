@@ -68,6 +68,12 @@ const POLL_USECS: u32 = 2000;
 /// The longest it may be told to.
 const POLL_USECS_MAX: u32 = 10_000;
 
+/// How long frames of a busy sender may lie, in microseconds.
+const DELAY_USECS: u32 = 1000;
+
+/// The longest they may.
+const DELAY_USECS_MAX: u32 = 10_000;
+
 /// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
 const FIXED_ROWS: u32 = 4;
 
@@ -86,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) ring_shift: Atomic<u32>,
     /// See [`Driver::poll_usecs`].
     pub(crate) poll_usecs: Atomic<u32>,
+    /// See [`Driver::delay_usecs`].
+    pub(crate) delay_usecs: Atomic<u32>,
     /// The permitted peers.
     pub(crate) table: RcuArc<Table>,
     /// Who we are, as the helper says.
@@ -126,6 +134,7 @@ impl Shared {
                 watching: Atomic::new(0),
                 ring_shift: Atomic::new(RING_SHIFT),
                 poll_usecs: Atomic::new(POLL_USECS),
+                delay_usecs: Atomic::new(DELAY_USECS),
                 table: RcuArc::new(None),
                 identity: RcuArc::new(None),
                 departed: Counters::new(),
@@ -320,6 +329,18 @@ impl Driver for Shared {
             return Err(EINVAL);
         }
         self.poll_usecs.store(usecs, Relaxed);
+        Ok(())
+    }
+
+    fn delay_usecs(&self) -> u32 {
+        self.delay_usecs.load(Relaxed)
+    }
+
+    fn set_delay_usecs(&self, usecs: u32) -> Result {
+        if usecs > DELAY_USECS_MAX {
+            return Err(EINVAL);
+        }
+        self.delay_usecs.store(usecs, Relaxed);
         Ok(())
     }
 

@@ -160,7 +160,11 @@ impl<T: Driver> Adapter<T> {
         _extack: *mut bindings::netlink_ext_ack,
     ) -> ffi::c_int {
         // SAFETY: The core passes a device of ours and a structure to fill.
-        unsafe { (*coalesce).rx_coalesce_usecs = ops::data::<T>(dev).poll_usecs() };
+        unsafe {
+            let data = ops::data::<T>(dev);
+            (*coalesce).rx_coalesce_usecs = data.delay_usecs();
+            (*coalesce).rx_coalesce_usecs_irq = data.poll_usecs();
+        }
         0
     }
 
@@ -172,7 +176,11 @@ impl<T: Driver> Adapter<T> {
     ) -> ffi::c_int {
         // SAFETY: The core passes a device of ours and a structure whose fields it has checked
         // against `supported_coalesce_params`.
-        let set = unsafe { ops::data::<T>(dev).set_poll_usecs((*coalesce).rx_coalesce_usecs) };
+        let set = unsafe {
+            let data = ops::data::<T>(dev);
+            data.set_delay_usecs((*coalesce).rx_coalesce_usecs)
+                .and_then(|()| data.set_poll_usecs((*coalesce).rx_coalesce_usecs_irq))
+        };
         set.map_or_else(kernel::error::Error::to_errno, |()| 0)
     }
 
@@ -183,7 +191,7 @@ impl<T: Driver> Adapter<T> {
         get_sset_count: Some(Self::sset_count),
         get_strings: Some(Self::strings),
         get_ethtool_stats: Some(Self::stats),
-        supported_coalesce_params: bindings::XLNET_COALESCE_RX_USECS,
+        supported_coalesce_params: bindings::XLNET_COALESCE_PARAMS,
         get_coalesce: Some(Self::coalesce),
         set_coalesce: Some(Self::set_coalesce),
         get_channels: Some(Self::channels),

@@ -70,6 +70,15 @@ impl<T: Poll> Napi<T> {
         unsafe { bindings::xlnet_napi_schedule(self.as_ptr()) };
     }
 
+    /// Has the poll run in `ns` nanoseconds unless it runs before. Only from [`Poll::poll`], after
+    /// [`Self::complete_done`] has returned true.
+    #[inline]
+    pub(crate) fn schedule_in(&self, ns: u64) {
+        // SAFETY: The instance is valid, and adding it has set up its timer, which does nothing but
+        // schedule it.
+        unsafe { bindings::xlnet_napi_schedule_in(self.as_ptr(), ns) };
+    }
+
     /// Ends a poll that handled `done` frames, fewer than its budget. Returns false if the stack
     /// wants the poll to go on, in which case nothing may be re-armed. Only from [`Poll::poll`].
     #[inline]
@@ -126,6 +135,9 @@ impl<T: Poll> Drop for Registration<T> {
         unsafe {
             bindings::napi_disable(napi);
             bindings::xlnet_netif_napi_del(napi);
+            // The last poll may have set the timer after it was stopped, but has ended by now, as
+            // removing the instance waits for readers of RCU.
+            bindings::hrtimer_cancel(&raw mut (*napi).timer);
         }
     }
 }

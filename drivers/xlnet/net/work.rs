@@ -143,6 +143,43 @@ pub(crate) fn give_way() -> bool {
     }
 }
 
+/// A stretch of a thread's time in which it did not sleep.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    task: usize,
+    sleeps: ffi::c_ulong,
+}
+
+impl Stretch {
+    /// Makes one that nothing else equals.
+    pub(crate) const fn none() -> Self {
+        Self { task: 0, sleeps: 0 }
+    }
+
+    /// The one that is now, of the thread that runs or was interrupted; [`Self::none`] if the CPU has
+    /// nothing to do. Any context.
+    #[inline]
+    pub(crate) fn now() -> Self {
+        // SAFETY: No requirements.
+        unsafe {
+            if bindings::xlnet_is_idle() {
+                return Self::none();
+            }
+            Self {
+                task: bindings::xlnet_current().addr(),
+                sleeps: bindings::xlnet_sleeps(),
+            }
+        }
+    }
+}
+
+/// The timer ticks since the system was started, modulo the type. Any context.
+#[inline]
+pub(crate) fn ticks() -> ffi::c_ulong {
+    // SAFETY: No requirements.
+    unsafe { bindings::xlnet_jiffies() }
+}
+
 /// Whether this CPU had nothing to do when it was interrupted. Hard interrupt context.
 pub(crate) fn was_idle() -> bool {
     // SAFETY: No requirements.

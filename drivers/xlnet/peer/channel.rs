@@ -6,6 +6,7 @@
 //! queue find it free, but broadcasts come from others. The receive side is only entered by the
 //! poll and, to see whether it is empty, by the control task.
 
+mod moderation;
 mod send;
 mod watch;
 
@@ -26,6 +27,7 @@ use crate::{
     proto::{
         fault::PeerFault,
         fifo::Consumer,
+        frame::is_bare_ack,
         layout::{
             record_size,
             ChannelState,
@@ -44,6 +46,7 @@ use crate::{
         },
     },
 };
+use moderation::Arrivals;
 use send::Tx;
 use watch::Pace;
 
@@ -89,6 +92,8 @@ pub(crate) struct Channel {
     seen: Atomic<u32>,
     /// 1 + index of the fault that was found; 0 if none.
     fault: Atomic<u32>,
+    /// The peer has sent something that may be an answer to our last frame.
+    answered: Atomic<u32>,
     /// Frames passed since the control task looked.
     active: Atomic<u32>,
     /// The watch looks for work.
@@ -131,6 +136,7 @@ impl Channel {
                 shared,
                 seen: Atomic::new(ChannelState::SettingUp as u32),
                 fault: Atomic::new(0),
+                answered: Atomic::new(0),
                 active: Atomic::new(1),
                 watched: Atomic::new(0),
                 watchable: Atomic::new(1),
@@ -200,11 +206,11 @@ impl Channel {
         }
     }
 
-    /// Takes frames out of the FIFO and gives them to the stack. Returns how many.
-    fn receive(&self, dev: &Device, budget: u32) -> u32 {
-        let mut done = 0u32;
+    /// Takes up to `budget` frames out of the FIFO and gives them to the stack.
+    fn receive(&self, dev: &Device, budget: u32) -> Arrivals {
+        let mut found = Arrivals::none();
         let mut freed = 0u32;
-        while done < budget {
+        while found.frames < budget {
             let mut rx = self.rx.lock();
             let record = match rx.next() {
                 Ok(Some(record)) => record,
@@ -216,6 +222,7 @@ impl Channel {
             };
             let frame = rx::take(&self.napi, dev, &self.peer, &rx, &record);
             freed = freed.saturating_add(record_size(record.header().len));
+            found.add(record.header());
             rx.release(record);
             rx.publish();
             // A peer that waits for space should work while the stack does.
@@ -228,14 +235,16 @@ impl Channel {
                 self.kick_counted();
             }
             if let Some(skb) = frame {
+                if !is_bare_ack(skb.head()) {
+                    self.answered.store(1, Relaxed);
+                }
                 rx::deliver(&self.napi, dev, &self.peer, self.queue, skb);
             }
-            done = done.saturating_add(1);
         }
-        if done != 0 && self.rx.lock().should_kick() {
+        if found.frames != 0 && self.rx.lock().should_kick() {
             self.kick_counted();
         }
-        done
+        found
     }
 
     /// Tells the control task if the peer's state word has changed; true if it has.
@@ -269,6 +278,14 @@ impl Channel {
         }
     }
 
+    /// Polls after `delay` microseconds instead of asking to be woken by the next frame. Bottom
+    /// halves disabled.
+    fn leave(&self, delay: u64) {
+        self.stop_watch();
+        self.end_interrupt();
+        self.napi.schedule_in(delay.saturating_mul(1000));
+    }
+
     /// Lets the next interrupt come.
     fn end_interrupt(&self) {
         if self.owed.xchg(0, Relaxed) == 0 {
@@ -289,20 +306,26 @@ impl Poll for Channel {
 
     fn poll(&self, budget: u32) -> u32 {
         let dev = self.napi.device();
-        let done = self.receive(dev, budget);
+        let found = self.receive(dev, budget);
+        let done = found.frames;
         if done != 0 {
             self.active.store(1, Relaxed);
         }
         let woken = self.look_at_space(dev);
         let changed = self.look_at_state();
-        if done != 0 || woken {
-            self.note_work();
-        }
+        let gap = if done != 0 || woken {
+            self.note_work(&found)
+        } else {
+            0
+        };
         if done != 0 || woken || changed {
             self.worked.store(1, Relaxed);
         }
         if done < budget && self.napi.complete_done(done) {
-            self.rearm();
+            match found.delay(gap, self.shared.delay_usecs.load(Relaxed).into()) {
+                0 => self.rearm(),
+                delay => self.leave(delay),
+            }
         }
         done
     }

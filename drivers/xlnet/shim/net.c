@@ -113,6 +113,11 @@ void xlnet_napi_schedule(struct napi_struct *napi)
 	napi_schedule(napi);
 }
 
+void xlnet_napi_schedule_in(struct napi_struct *napi, u64 ns)
+{
+	hrtimer_start(&napi->timer, ns_to_ktime(ns), HRTIMER_MODE_REL_PINNED);
+}
+
 void xlnet_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
 {
 	napi_gro_receive(napi, skb);
@@ -226,6 +231,21 @@ void xlnet_work_trigger_long(struct delayed_work *work)
 unsigned long xlnet_switches(void)
 {
 	return current->nvcsw + current->nivcsw;
+}
+
+const struct task_struct *xlnet_current(void)
+{
+	return current;
+}
+
+unsigned long xlnet_sleeps(void)
+{
+	return current->nvcsw;
+}
+
+unsigned long xlnet_jiffies(void)
+{
+	return jiffies;
 }
 
 void xlnet_yield(void)

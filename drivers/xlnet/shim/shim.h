@@ -38,7 +38,7 @@ enum {
 	XLNET_ARPHRD_ETHER = ARPHRD_ETHER,
 	XLNET_NETDEV_CHANGEADDR = NETDEV_CHANGEADDR,
 	XLNET_HZ = HZ,
-	XLNET_COALESCE_RX_USECS = ETHTOOL_COALESCE_RX_USECS,
+	XLNET_COALESCE_PARAMS = ETHTOOL_COALESCE_RX_USECS | ETHTOOL_COALESCE_RX_USECS_IRQ,
 };
 
 /* Network devices. */
@@ -69,6 +69,7 @@ void xlnet_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
 			  int (*poll)(struct napi_struct *, int));
 void xlnet_netif_napi_del(struct napi_struct *napi);
 void xlnet_napi_schedule(struct napi_struct *napi);
+void xlnet_napi_schedule_in(struct napi_struct *napi, u64 ns);
 void xlnet_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 void xlnet_local_bh_disable(void);
 void xlnet_local_bh_enable(void);
@@ -96,6 +97,9 @@ void xlnet_work_trigger(struct delayed_work *work);
 void xlnet_work_trigger_in(struct delayed_work *work, unsigned int ms);
 void xlnet_work_trigger_long(struct delayed_work *work);
 unsigned long xlnet_switches(void);
+const struct task_struct *xlnet_current(void);
+unsigned long xlnet_sleeps(void);
+unsigned long xlnet_jiffies(void);
 void xlnet_yield(void);
 bool xlnet_is_idle(void);
 

@@ -20,6 +20,7 @@ mod leaks;
 mod lifecycle;
 mod load;
 mod meter;
+mod moderation;
 mod policy;
 mod segment;
 mod stream;
@@ -76,6 +77,7 @@ pub fn scenarios() -> Vec<Scenario> {
         segment::SCENARIOS,
         stream::SCENARIOS,
         counters::SCENARIOS,
+        moderation::SCENARIOS,
         watch::SCENARIOS,
         kinds::SCENARIOS,
     ]

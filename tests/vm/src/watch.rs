@@ -49,7 +49,7 @@ fn without_interrupts(bed: &mut Bed) -> Result<()> {
         "{interrupts} interrupts for {frames} frames"
     );
     ensure!(
-        !a.try_sh("ethtool -C xlnet0 rx-usecs 10001")?.success(),
+        !a.try_sh("ethtool -C xlnet0 rx-usecs-irq 10001")?.success(),
         "10001 us were taken"
     );
     for flow in flows {
@@ -64,7 +64,7 @@ fn set_usecs(bed: &Bed, before: &str, usecs: &str) -> Result<()> {
     for number in 1..=bed.spec.guests {
         let guest = bed.g(number)?;
         is_set(&guest, before)?;
-        guest.sh(&format!("ethtool -C xlnet0 rx-usecs {usecs}"))?;
+        guest.sh(&format!("ethtool -C xlnet0 rx-usecs-irq {usecs}"))?;
         is_set(&guest, usecs)?;
     }
     Ok(())
@@ -74,7 +74,7 @@ fn is_set(guest: &Guest, usecs: &str) -> Result<()> {
     let set = guest.sh("ethtool -c xlnet0")?;
     ensure!(
         set.lines().any(|line| {
-            line.split_once("rx-usecs:")
+            line.split_once("rx-usecs-irq:")
                 .is_some_and(|(_, value)| value.trim() == usecs)
         }),
         "not {usecs}: {set}"

@@ -6,6 +6,7 @@
 //! that TCP would gather more of what it sends: the events that tell cost more than that saved.
 
 use super::{
+    moderation::Sender,
     Channel,
     SHARED_QUEUE, //
 };
@@ -38,6 +39,9 @@ pub(super) struct Tx {
     producer: Producer<Ring>,
     /// Frames may be put in.
     open: bool,
+    sender: Sender,
+    /// The peer may take its time with the last frame.
+    unhurried: bool,
 }
 
 impl Tx {
@@ -46,6 +50,8 @@ impl Tx {
         Self {
             producer: Producer::new(ring),
             open: false,
+            sender: Sender::new(),
+            unhurried: false,
         }
     }
 }
@@ -87,7 +93,9 @@ impl Channel {
         // The promise of another frame binds only this queue, which runs on; and only a frame that gets
         // in keeps the promise.
         let another = more && ours && queue != SHARED_QUEUE && pushed && !stopped;
-        let kick = !another && tx.producer.should_kick();
+        let asked = !another && tx.producer.should_kick();
+        // Who let the peer take its time waits for it now.
+        let kick = asked || (stopped && tx.unhurried);
         drop(tx);
         if kick {
             self.kick_counted();
@@ -110,6 +118,7 @@ impl Channel {
         }
         let header = RecordHeader {
             len: skb.len(),
+            unhurried: tx.sender.note(self.answered.load(Relaxed) != 0),
             virtio,
         };
         let pushed = tx
@@ -120,6 +129,8 @@ impl Channel {
                 self.peer.stats.tx_frames.add(1);
                 self.peer.stats.tx_bytes.add(header.len.into());
                 self.active.store(1, Relaxed);
+                self.answered.store(0, Relaxed);
+                tx.unhurried = header.unhurried;
                 true
             }
             Err(PushError::Fault(fault)) => {

@@ -2,7 +2,10 @@
 
 //! A channel under the [watch](crate::watch): neither side needs interrupts then.
 
-use super::Channel;
+use super::{
+    moderation::Arrivals,
+    Channel, //
+};
 use crate::{
     net::{
         device::Device,
@@ -80,18 +83,19 @@ impl Pace {
         self.slept.store(slept.into(), Relaxed);
     }
 
-    /// Notes a poll that found something when so many `bytes` had passed; `watched` says that it was
-    /// not due to an interrupt. Only the poll.
-    fn note(&self, window: u64, watched: bool, bytes: u64) {
+    /// Notes a poll that found something when so many `bytes` had passed, and returns the time since
+    /// the one before. `watched` says that it was not due to an interrupt, `unhurried` that nobody
+    /// waits for what it found. Only the poll.
+    fn note(&self, window: u64, watched: bool, bytes: u64, unhurried: bool) -> u64 {
         let now = self.now();
         let gap = now.saturating_sub(self.last.load(Relaxed));
         self.last.store(now, Relaxed);
         let bulk = bytes.wrapping_sub(self.bytes.load(Relaxed)) >= BULK;
         self.bytes.store(bytes, Relaxed);
         let waited = self.slept.xchg(0, Relaxed) != 0 || watched;
-        if gap >= window || bulk || !waited {
+        if gap >= window || bulk || !waited || unhurried {
             self.close.store(0, Relaxed);
-            return;
+            return gap;
         }
         let close = self.close.load(Relaxed);
         let usual = if close == 0 {
@@ -105,6 +109,7 @@ impl Pace {
             let worth = self.worth.load(Relaxed) / 2;
             self.worth.store(worth.max(WORTH), Relaxed);
         }
+        gap
     }
 
     /// Notes that a watch ended without the frame it was for. Only the watch.
@@ -156,24 +161,30 @@ impl Channel {
         true
     }
 
-    /// Notes that a poll found something, and starts the watch if that pays. Only the poll.
-    pub(super) fn note_work(&self) {
+    /// Stops the watch without asking for anything. Only the poll.
+    pub(super) fn stop_watch(&self) {
+        self.watched.store(0, Release);
+    }
+
+    /// Notes that a poll found something, and starts the watch if that pays. Returns the microseconds
+    /// since the last such poll. Only the poll.
+    pub(super) fn note_work(&self, found: &Arrivals) -> u64 {
         let window = self.window();
-        if window == 0 {
-            return;
-        }
         let stats = &self.peer.stats;
         let bytes = stats.rx_bytes.get().wrapping_add(stats.tx_bytes.get());
-        self.pace.note(window, self.is_watched(), bytes);
+        let gap = self
+            .pace
+            .note(window, self.is_watched(), bytes, found.unhurried());
         if self.pace.is_worth(window) {
             self.shared.start_watch();
         }
+        gap
     }
 
     /// Looks for work where it is to be expected, if `patient`; else has interrupts tell of it.
     /// Returns whether it is worth another look. Only the watch.
     pub(crate) fn watch(&self, patient: bool) -> bool {
-        let expected = self.pace.is_worth(self.window());
+        let expected = self.watchable.load(Relaxed) != 0 && self.pace.is_worth(self.window());
         let worth = patient && expected;
         // With bottom halves enabled again, the poll has run.
         with_bh_disabled(|| {
