@@ -156,6 +156,11 @@ impl Stretch {
         Self { task: 0, sleeps: 0 }
     }
 
+    /// Whether both are of one thread.
+    pub(crate) const fn is_same_thread(&self, other: &Self) -> bool {
+        self.task == other.task
+    }
+
     /// The one that is now, of the thread that runs or was interrupted; [`Self::none`] if the CPU has
     /// nothing to do. Any context.
     #[inline]

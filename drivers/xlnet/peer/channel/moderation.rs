@@ -31,6 +31,8 @@ pub(super) struct Sender {
     stretch: Stretch,
     /// The tick in which its first frame was sent.
     since: ffi::c_ulong,
+    /// The tick in which its last frame was sent.
+    last: ffi::c_ulong,
 }
 
 impl Sender {
@@ -39,6 +41,7 @@ impl Sender {
         Self {
             stretch: Stretch::none(),
             since: 0,
+            last: 0,
         }
     }
 
@@ -47,10 +50,20 @@ impl Sender {
     pub(super) fn note(&mut self, answered: bool) -> bool {
         let stretch = Stretch::now();
         let tick = work::ticks();
-        if answered || stretch != self.stretch || stretch == Stretch::none() {
+        if answered {
+            self.since = tick;
+        }
+        // What an acknowledgement lets go is sent by whatever thread that interrupted, or none. So
+        // another thread says nothing about the first, unless that has not sent for long.
+        let lately = tick.wrapping_sub(self.last) < TICKS;
+        if stretch == Stretch::none() || (lately && !stretch.is_same_thread(&self.stretch)) {
+            return false;
+        }
+        if stretch != self.stretch {
             self.stretch = stretch;
             self.since = tick;
         }
+        self.last = tick;
         tick.wrapping_sub(self.since) >= TICKS
     }
 }
