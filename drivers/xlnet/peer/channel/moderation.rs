@@ -23,9 +23,6 @@ const TICKS: ffi::c_ulong = 2;
 /// Bytes that one poll should find. Sockets hold twice as much by default, and rings four times.
 const GATHER: u64 = 96 << 10;
 
-/// Bytes that are enough for one poll: the frames will not become much larger.
-const ENOUGH: u32 = 32 << 10;
-
 /// Who sends, as far as the transmit side of a channel sees it.
 pub(super) struct Sender {
     stretch: Stretch,
@@ -104,7 +101,7 @@ impl Arrivals {
     /// interrupt should tell of the next frame. It is `gap` microseconds since the last poll that
     /// found something.
     pub(super) fn delay(&self, gap: u64, limit: u64) -> u64 {
-        if !self.unhurried() || self.bytes >= ENOUGH {
+        if !self.unhurried() {
             return 0;
         }
         let expected = gap.saturating_mul(GATHER) / u64::from(self.bytes).max(1);
