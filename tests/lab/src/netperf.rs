@@ -179,8 +179,9 @@ fn bytes(size: u32) -> String {
 /// # Errors
 /// If it does not start.
 pub fn serve(guest: &Agent) -> Result<()> {
+    // The agent kills what is left of a command's process group, which the server leaves only after its parent has ended.
     guest
-        .sh("pgrep -x netserver >/dev/null || netserver >/dev/null")
+        .sh("pgrep -x netserver >/dev/null || setsid -w netserver >/dev/null")
         .map(drop)
 }
 
