@@ -161,9 +161,14 @@ impl Channel {
         true
     }
 
-    /// Stops the watch without asking for anything. Only the poll.
-    pub(super) fn stop_watch(&self) {
-        self.watched.store(0, Release);
+    /// Stops the watch, and asks for the space that was not asked for meanwhile, but not for frames;
+    /// true if it was on. Bottom halves disabled.
+    pub(super) fn stop_watch(&self) -> bool {
+        let stopped = self.watched.xchg(0, Full) != 0;
+        if stopped {
+            self.look_at_space(self.napi.device());
+        }
+        stopped
     }
 
     /// Notes that a poll found something, and starts the watch if that pays. Returns the microseconds
@@ -190,12 +195,10 @@ impl Channel {
         with_bh_disabled(|| {
             if worth {
                 self.look();
-            } else if self.watched.xchg(0, Full) != 0 {
+            } else if self.stop_watch() {
                 if !expected {
                     self.pace.missed();
                 }
-                // Whatever was not asked for meanwhile is asked for now.
-                self.look_at_space(self.napi.device());
                 self.rearm();
             }
         });
