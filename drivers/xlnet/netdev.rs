@@ -65,14 +65,11 @@ const RING_SHIFT: u32 = 18;
 /// (docs/performance.md).
 const POLL_USECS: u32 = 2000;
 
-/// The longest it may be told to.
-const POLL_USECS_MAX: u32 = 10_000;
-
-/// How long frames of a busy sender may lie, in microseconds.
+/// How long frames of a busy sender may lie, in microseconds, if nobody has said otherwise.
 const DELAY_USECS: u32 = 1000;
 
-/// The longest they may.
-const DELAY_USECS_MAX: u32 = 10_000;
+/// The most that either may be set to.
+const USECS_MAX: u32 = 10_000;
 
 /// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
 const FIXED_ROWS: u32 = 4;
@@ -324,23 +321,16 @@ impl Driver for Shared {
         self.poll_usecs.load(Relaxed)
     }
 
-    fn set_poll_usecs(&self, usecs: u32) -> Result {
-        if usecs > POLL_USECS_MAX {
-            return Err(EINVAL);
-        }
-        self.poll_usecs.store(usecs, Relaxed);
-        Ok(())
-    }
-
     fn delay_usecs(&self) -> u32 {
         self.delay_usecs.load(Relaxed)
     }
 
-    fn set_delay_usecs(&self, usecs: u32) -> Result {
-        if usecs > DELAY_USECS_MAX {
+    fn set_usecs(&self, poll: u32, delay: u32) -> Result {
+        if poll > USECS_MAX || delay > USECS_MAX {
             return Err(EINVAL);
         }
-        self.delay_usecs.store(usecs, Relaxed);
+        self.poll_usecs.store(poll, Relaxed);
+        self.delay_usecs.store(delay, Relaxed);
         Ok(())
     }
 

@@ -177,9 +177,10 @@ impl<T: Driver> Adapter<T> {
         // SAFETY: The core passes a device of ours and a structure whose fields it has checked
         // against `supported_coalesce_params`.
         let set = unsafe {
-            let data = ops::data::<T>(dev);
-            data.set_delay_usecs((*coalesce).rx_coalesce_usecs)
-                .and_then(|()| data.set_poll_usecs((*coalesce).rx_coalesce_usecs_irq))
+            ops::data::<T>(dev).set_usecs(
+                (*coalesce).rx_coalesce_usecs_irq,
+                (*coalesce).rx_coalesce_usecs,
+            )
         };
         set.map_or_else(kernel::error::Error::to_errno, |()| 0)
     }

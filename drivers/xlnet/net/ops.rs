@@ -93,23 +93,16 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// interrupt, for `ethtool -c`.
     fn poll_usecs(&self) -> u32;
 
-    /// Sets them.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if they are too many.
-    fn set_poll_usecs(&self, usecs: u32) -> Result;
-
     /// Microseconds that frames of a busy sender may lie before they are looked for, for
     /// `ethtool -c`.
     fn delay_usecs(&self) -> u32;
 
-    /// Sets them.
+    /// Sets both.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if they are too many.
-    fn set_delay_usecs(&self, usecs: u32) -> Result;
+    /// `EINVAL` if either are too many; then neither are set.
+    fn set_usecs(&self, poll: u32, delay: u32) -> Result;
 
     /// Writes the text of the `peers` attribute. Without the RTNL.
     ///

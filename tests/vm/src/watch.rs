@@ -19,6 +19,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::new(
 /// What is set if nobody has said otherwise.
 const DEFAULT_USECS: &str = "2000";
 
+/// How long frames may lie then.
+const DEFAULT_DELAY: &str = "1000";
+
 /// Datagrams a second of each flow beside.
 const RATE: u32 = 20;
 
@@ -49,9 +52,11 @@ fn without_interrupts(bed: &mut Bed) -> Result<()> {
         "{interrupts} interrupts for {frames} frames"
     );
     ensure!(
-        !a.try_sh("ethtool -C xlnet0 rx-usecs-irq 10001")?.success(),
+        !a.try_sh("ethtool -C xlnet0 rx-usecs 5 rx-usecs-irq 10001")?
+            .success(),
         "10001 us were taken"
     );
+    is_set(&a, "rx-usecs", DEFAULT_DELAY)?;
     for flow in flows {
         flow.await_more(u64::from(RATE))?;
         flow.stop()?.is_lossless()?;
@@ -63,21 +68,21 @@ fn without_interrupts(bed: &mut Bed) -> Result<()> {
 fn set_usecs(bed: &Bed, before: &str, usecs: &str) -> Result<()> {
     for number in 1..=bed.spec.guests {
         let guest = bed.g(number)?;
-        is_set(&guest, before)?;
+        is_set(&guest, "rx-usecs-irq", before)?;
         guest.sh(&format!("ethtool -C xlnet0 rx-usecs-irq {usecs}"))?;
-        is_set(&guest, usecs)?;
+        is_set(&guest, "rx-usecs-irq", usecs)?;
     }
     Ok(())
 }
 
-fn is_set(guest: &Guest, usecs: &str) -> Result<()> {
+fn is_set(guest: &Guest, what: &str, usecs: &str) -> Result<()> {
     let set = guest.sh("ethtool -c xlnet0")?;
     ensure!(
         set.lines().any(|line| {
-            line.split_once("rx-usecs-irq:")
-                .is_some_and(|(_, value)| value.trim() == usecs)
+            line.split_once(':')
+                .is_some_and(|(name, value)| name == what && value.trim() == usecs)
         }),
-        "not {usecs}: {set}"
+        "{what} is not {usecs}: {set}"
     );
     Ok(())
 }
