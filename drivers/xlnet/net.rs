@@ -9,6 +9,7 @@ pub(crate) mod device;
 pub(crate) mod ethtool;
 pub(crate) mod napi;
 pub(crate) mod ops;
+pub(crate) mod page_pool;
 pub(crate) mod pm;
 pub(crate) mod rcu;
 pub(crate) mod skb;

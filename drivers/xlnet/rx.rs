@@ -9,6 +9,7 @@ use crate::{
     net::{
         device::Device,
         napi::Napi,
+        page_pool::PagePool,
         skb::SkBuff, //
     },
     peer::{
@@ -27,6 +28,27 @@ use crate::{
     },
     xen::memory::Ring,
 };
+use kernel::prelude::*;
+
+/// The receive side of a channel.
+pub(crate) struct Rx {
+    pub(crate) fifo: Consumer<Ring>,
+    pages: PagePool,
+}
+
+impl Rx {
+    /// Makes that of a fresh ring. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(dev: &Device, ring: Ring) -> Result<Self> {
+        Ok(Self {
+            fifo: Consumer::new(ring),
+            pages: PagePool::new(dev)?,
+        })
+    }
+}
 
 /// Copies a record into a new socket buffer; `None` if the frame had to be thrown away, which is
 /// counted. Softirq context.
@@ -34,16 +56,16 @@ pub(crate) fn take(
     napi: &Napi<Channel>,
     dev: &Device,
     peer: &Peer,
-    rx: &Consumer<Ring>,
+    rx: &mut Rx,
     record: &Record,
 ) -> Option<SkBuff> {
     let len = record.header().len;
-    let Ok(mut skb) = SkBuff::alloc_rx(napi, dev, len) else {
+    let Ok(mut skb) = SkBuff::alloc_rx(napi, dev, &mut rx.pages, len) else {
         peer.stats.rx_no_memory.add(1);
         dev.count_rx_dropped();
         return None;
     };
-    let copied = rx.payload(record, 0, len, |offset, chunk| {
+    let copied = rx.fifo.payload(record, 0, len, |offset, chunk| {
         skb.copy_from(offset, &chunk)
     });
     if copied.is_err() {

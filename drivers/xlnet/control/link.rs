@@ -121,6 +121,7 @@ impl Link {
     fn new(place: &Place<'_>, memory: Memory, events: EventChannel) -> Result<Self> {
         let channel = Channel::new(
             place.shared.clone(),
+            place.dev,
             place.peer.clone(),
             Arc::new(memory, GFP_KERNEL)?,
             place.role,

@@ -13,6 +13,7 @@ use crate::{
             Napi,
             Poll, //
         },
+        page_pool::PagePool,
     },
     proto::{
         frame::Mac,
@@ -37,7 +38,8 @@ const LINEAR_MAX: u32 = 3072;
 /// page fragments.
 const LINEAR_HEAD: u32 = 256;
 
-/// Page order of the fragments of a long frame: 32 KiB with 4 KiB pages, as sockets use.
+/// Page order of the fragments of a long frame for which the pool has no page: 32 KiB with 4 KiB pages,
+/// as sockets use.
 const FRAGMENT_ORDER: ffi::c_int = 3;
 
 /// An owned `struct sk_buff`.
@@ -80,22 +82,68 @@ impl SkBuff {
         ManuallyDrop::new(self).as_ptr()
     }
 
-    /// Allocates a buffer of `len` bytes for a frame that `napi` will receive. Softirq context.
+    /// Allocates a buffer of `len` bytes for a frame that `napi` will receive, with pages of `pool` if
+    /// it is long. Softirq context.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn alloc_rx<T: Poll>(napi: &Napi<T>, dev: &Device, len: u32) -> Result<Self> {
+    pub(crate) fn alloc_rx<T: Poll>(
+        napi: &Napi<T>,
+        dev: &Device,
+        pool: &mut PagePool,
+        len: u32,
+    ) -> Result<Self> {
         if len <= LINEAR_MAX {
-            // SAFETY: `napi` is being polled.
-            let ptr = unsafe { bindings::napi_alloc_skb(napi.as_ptr(), len) };
-            let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
-            // SAFETY: The buffer has room for `len` bytes.
-            unsafe { bindings::skb_put(ptr.as_ptr(), len) };
-            // INVARIANT: A new buffer is ours.
-            return Ok(Self(ptr));
+            return Self::alloc_linear(napi, len);
         }
         let paged = len.checked_sub(LINEAR_HEAD).ok_or(EINVAL)?;
+        let mut skb = Self::alloc_linear(napi, LINEAR_HEAD)?;
+        if skb.add_pages(pool, paged) {
+            return Ok(skb);
+        }
+        Self::alloc_scattered(dev, paged)
+    }
+
+    fn alloc_linear<T: Poll>(napi: &Napi<T>, len: u32) -> Result<Self> {
+        // SAFETY: `napi` is being polled.
+        let ptr = unsafe { bindings::napi_alloc_skb(napi.as_ptr(), len) };
+        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
+        // SAFETY: The buffer has room for `len` bytes.
+        unsafe { bindings::skb_put(ptr.as_ptr(), len) };
+        // INVARIANT: A new buffer is ours.
+        Ok(Self(ptr))
+    }
+
+    /// Lets a new, linear buffer go on for `paged` bytes in pages of `pool`; false if there are not enough.
+    fn add_pages(&mut self, pool: &mut PagePool, paged: u32) -> bool {
+        let skb = self.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe { bindings::xlnet_skb_mark_for_recycle(skb) };
+        let mut left = paged;
+        while left != 0 {
+            let Some(piece) = pool.alloc(left) else {
+                return false;
+            };
+            let len = left.min(piece.truesize);
+            // SAFETY: By the type invariants; the largest frame takes fewer fragments than a buffer has
+            // room for, and the buffer takes over the reference to the page.
+            unsafe {
+                bindings::xlnet_skb_add_rx_frag(
+                    skb,
+                    piece.page.as_ptr(),
+                    piece.offset,
+                    len,
+                    piece.truesize,
+                )
+            };
+            left = left.saturating_sub(len);
+        }
+        true
+    }
+
+    /// Allocates a buffer whose fragments are new pages, as few as can be had.
+    fn alloc_scattered(dev: &Device, paged: u32) -> Result<Self> {
         let mut error = 0;
         // SAFETY: No requirements; `error` is valid for writes.
         let ptr = unsafe {
@@ -111,10 +159,10 @@ impl SkBuff {
         // SAFETY: The buffer was allocated with a linear part of `LINEAR_HEAD` and fragments of
         // `paged` bytes, which are accounted here as `sock_alloc_send_pskb()` does.
         unsafe {
-            bindings::skb_put(ptr.as_ptr(), LINEAR_HEAD);
             let skb = ptr.as_ptr();
+            bindings::skb_put(skb, LINEAR_HEAD);
             (*skb).data_len = paged;
-            (*skb).len = len;
+            (*skb).len = LINEAR_HEAD.saturating_add(paged);
             bindings::xlnet_skb_set_dev(skb, dev.as_ptr());
         }
         // INVARIANT: A new buffer is ours.

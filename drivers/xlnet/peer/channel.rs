@@ -26,7 +26,6 @@ use crate::{
     peer::Peer,
     proto::{
         fault::PeerFault,
-        fifo::Consumer,
         frame::is_bare_ack,
         layout::{
             record_size,
@@ -34,16 +33,16 @@ use crate::{
             Role, //
         },
     },
-    rx,
+    rx::{
+        self,
+        Rx, //
+    },
     xen::{
         evtchn::{
             Handler,
             Line, //
         },
-        memory::{
-            Memory,
-            Ring, //
-        },
+        memory::Memory,
     },
 };
 use moderation::Arrivals;
@@ -78,7 +77,7 @@ pub(crate) struct Channel {
     #[pin]
     tx: SpinLock<Tx>,
     #[pin]
-    rx: SpinLock<Consumer<Ring>>,
+    rx: SpinLock<Rx>,
     line: Line,
     memory: Arc<Memory>,
     /// Our role.
@@ -115,6 +114,7 @@ impl Channel {
     /// `ENOMEM`, or `EINVAL` if the memory does not make two rings.
     pub(crate) fn new(
         shared: Arc<Shared>,
+        dev: &Device,
         peer: Arc<Peer>,
         memory: Arc<Memory>,
         role: Role,
@@ -122,7 +122,7 @@ impl Channel {
     ) -> Result<Arc<Self>> {
         let (tx, rx) = Memory::rings(&memory, role)?;
         let tx = Tx::new(tx);
-        let rx = Consumer::new(rx);
+        let rx = Rx::new(dev, rx)?;
         Arc::pin_init(
             pin_init!(Self {
                 napi <- Napi::new(),
@@ -197,7 +197,7 @@ impl Channel {
 
     /// Whether all that the peer has produced is consumed. Bottom halves disabled.
     pub(crate) fn rx_empty(&self) -> bool {
-        match self.rx.lock().next() {
+        match self.rx.lock().fifo.next() {
             Ok(record) => record.is_none(),
             Err(fault) => {
                 self.set_fault(fault);
@@ -212,7 +212,7 @@ impl Channel {
         let mut freed = 0u32;
         while found.frames < budget {
             let mut rx = self.rx.lock();
-            let record = match rx.next() {
+            let record = match rx.fifo.next() {
                 Ok(Some(record)) => record,
                 Ok(None) => break,
                 Err(fault) => {
@@ -220,13 +220,13 @@ impl Channel {
                     break;
                 }
             };
-            let frame = rx::take(&self.napi, dev, &self.peer, &rx, &record);
+            let frame = rx::take(&self.napi, dev, &self.peer, &mut rx, &record);
             freed = freed.saturating_add(record_size(record.header().len));
             found.add(record.header());
-            rx.release(record);
-            rx.publish();
+            rx.fifo.release(record);
+            rx.fifo.publish();
             // A peer that waits for space should work while the stack does.
-            let kick = freed >= FREED_LOOK && rx.should_kick();
+            let kick = freed >= FREED_LOOK && rx.fifo.should_kick();
             drop(rx);
             if freed >= FREED_LOOK {
                 freed = 0;
@@ -241,7 +241,7 @@ impl Channel {
                 rx::deliver(&self.napi, dev, &self.peer, self.queue, skb);
             }
         }
-        if found.frames != 0 && self.rx.lock().should_kick() {
+        if found.frames != 0 && self.rx.lock().fifo.should_kick() {
             self.kick_counted();
         }
         found
@@ -269,7 +269,7 @@ impl Channel {
         if self.is_watched() {
             return;
         }
-        let armed = self.rx.lock().arm();
+        let armed = self.rx.lock().fifo.arm();
         match armed {
             Ok(true) => self.napi.schedule(),
             Ok(false) => self.end_interrupt(),

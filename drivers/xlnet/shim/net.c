@@ -208,6 +208,29 @@ int xlnet_virtio_net_hdr_to_skb(struct sk_buff *skb, const struct virtio_net_hdr
 	return virtio_net_hdr_to_skb(skb, hdr, true);
 }
 
+struct page_pool *xlnet_page_pool_create(struct net_device *dev, unsigned int order,
+					 unsigned int size)
+{
+	return page_pool_create(&(struct page_pool_params){ .order = order, .pool_size = size, .nid = NUMA_NO_NODE, .netdev = dev });
+}
+
+struct page *xlnet_page_pool_alloc(struct page_pool *pool, unsigned int *offset,
+				   unsigned int *size)
+{
+	return page_pool_dev_alloc(pool, offset, size);
+}
+
+void xlnet_skb_add_rx_frag(struct sk_buff *skb, struct page *page, unsigned int offset,
+			   unsigned int size, unsigned int truesize)
+{
+	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page, offset, size, truesize);
+}
+
+void xlnet_skb_mark_for_recycle(struct sk_buff *skb)
+{
+	skb_mark_for_recycle(skb);
+}
+
 void xlnet_init_delayed_work(struct delayed_work *work, work_func_t func)
 {
 	INIT_DELAYED_WORK(work, func);

@@ -21,6 +21,7 @@
 #include <linux/workqueue.h>
 #include <net/gro.h>
 #include <net/netdev_queues.h>
+#include <net/page_pool/helpers.h>
 #include <xen/events.h>
 #include <xen/grant_table.h>
 #include <xen/interface/event_channel.h>
@@ -90,6 +91,15 @@ void xlnet_skb_set_protocol(struct sk_buff *skb, __be16 protocol);
 void xlnet_skb_set_dev(struct sk_buff *skb, struct net_device *dev);
 int xlnet_virtio_net_hdr_from_skb(const struct sk_buff *skb, struct virtio_net_hdr *hdr);
 int xlnet_virtio_net_hdr_to_skb(struct sk_buff *skb, const struct virtio_net_hdr *hdr);
+
+/* Page pools. */
+struct page_pool *xlnet_page_pool_create(struct net_device *dev, unsigned int order,
+					 unsigned int size);
+struct page *xlnet_page_pool_alloc(struct page_pool *pool, unsigned int *offset,
+				   unsigned int *size);
+void xlnet_skb_add_rx_frag(struct sk_buff *skb, struct page *page, unsigned int offset,
+			   unsigned int size, unsigned int truesize);
+void xlnet_skb_mark_for_recycle(struct sk_buff *skb);
 
 /* Work items. */
 void xlnet_init_delayed_work(struct delayed_work *work, work_func_t func);

@@ -11,8 +11,7 @@ use crate::{
         device::Device,
         napi::with_bh_disabled, //
     },
-    proto::fifo::Consumer,
-    xen::memory::Ring, //
+    rx::Rx, //
 };
 use kernel::{
     sync::atomic::{
@@ -150,13 +149,13 @@ impl Channel {
     }
 
     /// Has the peer send no events, as we look. False if that must not be. With the lock held.
-    fn begin_watch(&self, rx: &mut Consumer<Ring>) -> bool {
+    fn begin_watch(&self, rx: &mut Rx) -> bool {
         if self.watchable.load(Relaxed) == 0 {
             return false;
         }
         if !self.is_watched() {
             self.watched.store(1, Release);
-            rx.disarm();
+            rx.fifo.disarm();
         }
         true
     }
@@ -212,7 +211,7 @@ impl Channel {
             return;
         }
         // The poll finds a fault again and deals with it.
-        let ready = rx.ready().unwrap_or(true);
+        let ready = rx.fifo.ready().unwrap_or(true);
         drop(rx);
         let dev: &Device = self.napi.device();
         if ready || self.has_space(dev) {
