@@ -118,7 +118,12 @@ impl Test {
         };
         match self {
             Self::Ping => {
-                format!("ping -A -w {seconds} {ip} | sed -n 's/.* time=\\([0-9.]*\\) ms$/\\1/p'")
+                // An interval of 0 is a flood, each request sent at the answer to the one before. What ping prints goes
+                // into a file: who reads it meanwhile wants the CPU between two of them.
+                format!(
+                    "out=$(mktemp) && ping -i 0 -w {seconds} {ip} >\"$out\"; status=$?; \
+                     sed -n 's/.* time=\\([0-9.]*\\) ms$/\\1/p' \"$out\"; rm -f \"$out\"; exit $status"
+                )
             }
             Self::TcpStream { size } => stream("TCP_STREAM", size),
             Self::TcpStreams { size, count } => {
