@@ -226,10 +226,10 @@ impl Driver for Shared {
     }
 
     fn tx_timeout(&self, _dev: &Device, queue: u16) {
-        let Some(table) = self.table.get() else {
+        let guard = rcu::read_lock();
+        let Some(table) = self.table.load(&guard) else {
             return;
         };
-        let guard = rcu::read_lock();
         for peer in table.iter().filter(|peer| peer.queue() == queue) {
             if let Some(channel) = peer.channel.load(&guard) {
                 // Either side may have lost an event: ask the peer to look, and look ourselves.
