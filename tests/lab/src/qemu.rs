@@ -50,6 +50,9 @@ pub struct HostConfig {
     pub cpu: String,
     /// Whether to run on the machine's own virtualisation instead of emulating it.
     pub kvm: bool,
+    /// Whether its clock counts instructions, one a nanosecond, instead of following the machine's. Slow, and with one
+    /// physical CPU a measurement finds nearly the same each time.
+    pub counted: bool,
     /// The cable to another host.
     pub link: Option<Link>,
 }
@@ -65,6 +68,7 @@ impl Default for HostConfig {
             // With either of these features the kernel copies by `rep movsb`, which the emulator runs byte by byte.
             cpu: "max,-erms,-fsrm".to_owned(),
             kvm: false,
+            counted: false,
             link: None,
         }
     }
@@ -102,9 +106,19 @@ impl HostConfig {
         let number = |value: u32| value.to_string();
         let mut args: Vec<String> = Vec::new();
         let mut option = |name: &str, value: String| args.extend([format!("-{name}"), value]);
-        let accel = if self.kvm { "kvm" } else { "tcg,thread=multi" };
+        let accel = match (self.kvm, self.counted) {
+            (true, _) => "kvm",
+            (false, false) => "tcg,thread=multi",
+            (false, true) => "tcg,thread=single",
+        };
         option("accel", accel.to_owned());
-        option("cpu", self.cpu.clone());
+        if self.counted {
+            option("icount", "shift=0".to_owned());
+            // What writes to these registers sets a timer, for which the emulator reads the count where it must not.
+            option("cpu", format!("{},-x2apic,-tsc-deadline", self.cpu));
+        } else {
+            option("cpu", self.cpu.clone());
+        }
         option("smp", number(self.cpus));
         option("m", number(self.memory));
         option("display", "none".to_owned());

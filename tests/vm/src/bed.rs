@@ -32,6 +32,8 @@ pub struct Spec {
     pub xenstored: Xenstored,
     /// Whether xlnetd runs and xlnet is loaded in every guest.
     pub xlnet: bool,
+    /// Whether time is counted in instructions instead of passing: one nanosecond each.
+    pub counted: bool,
     /// Whether a second host, without guests, is joined to the first by a cable between their bridges.
     pub paired: bool,
 }
@@ -47,6 +49,7 @@ impl Spec {
             shared: None,
             xenstored: Xenstored::C,
             xlnet: true,
+            counted: false,
             paired: false,
         }
     }
@@ -93,6 +96,15 @@ impl Spec {
         }
     }
 
+    /// The same where time is counted in instructions.
+    #[must_use]
+    pub const fn counted(self) -> Self {
+        Self {
+            counted: true,
+            ..self
+        }
+    }
+
     /// The same with a second host beside it.
     #[must_use]
     pub const fn paired(self) -> Self {
@@ -110,6 +122,7 @@ impl Spec {
                 .unwrap_or(1 + self.vcpus * u32::from(self.guests.max(1))),
             memory: 1280 + 352 * u32::from(self.guests.max(2)),
             xenstored: self.xenstored,
+            counted: self.counted,
             ..HostConfig::default()
         }
     }

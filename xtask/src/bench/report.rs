@@ -108,6 +108,16 @@ impl Row {
         spread(&self.figures(path))
     }
 
+    /// Instructions for each byte or transaction over `path`, of all domains and Xen, if a nanosecond is one.
+    pub fn instructions(&self, path: Path) -> f64 {
+        let median = self.median(path);
+        match self.unit {
+            Unit::Milliseconds => 1e6 * median,
+            Unit::Megabits => 8e3 / median,
+            Unit::Transactions => 1e9 / median,
+        }
+    }
+
     /// How many times better xlnet0 is than `path`.
     pub fn gain(&self, path: Path) -> f64 {
         let (xlnet0, other) = (self.median(Path::Xlnet0), self.median(path));
@@ -181,6 +191,17 @@ mod tests {
         let ping = row(Unit::Milliseconds, [4.0, 1.0, 0.5, 2.0]);
         assert_eq!(ping.gain(Path::Uplink), 3.0);
         assert_eq!(ping.drift(), 2.0);
+    }
+
+    #[test]
+    fn nanoseconds_are_instructions() {
+        let stream = row(Unit::Megabits, [1000.0, 4000.0, 8000.0, 1000.0]);
+        assert_eq!(
+            Path::ALL.map(|path| stream.instructions(path)),
+            [8.0, 2.0, 1.0]
+        );
+        let exchange = row(Unit::Transactions, [1e3, 2e3, 4e3, 1e3]);
+        assert_eq!(exchange.instructions(Path::Loopback), 250_000.0);
     }
 
     #[test]

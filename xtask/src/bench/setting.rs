@@ -20,6 +20,8 @@ pub enum Setting {
     Pvh2,
     /// Three pairs of PV guests at once; all domains share two pCPUs
     Pairs,
+    /// Two PV guests of one vCPU; all domains share one pCPU, whose clock counts instructions. Slow
+    Count,
 }
 
 const STREAM_SIZES: [u32; 7] = [64, 256, 1024, 1400, 4096, 16384, 65536];
@@ -38,6 +40,7 @@ impl Setting {
             Self::Pv2 => "two PV guests of 2 vCPUs, 2 shared pCPUs",
             Self::Pvh2 => "two PVH guests of 2 vCPUs, each on its own pCPUs",
             Self::Pairs => "three pairs of PV guests at once, 2 shared pCPUs",
+            Self::Count => "two PV guests of 1 vCPU, 1 shared pCPU, time counted in instructions",
         }
     }
 
@@ -49,6 +52,7 @@ impl Setting {
             Self::Pv2 => "pv2",
             Self::Pvh2 => "pvh2",
             Self::Pairs => "pairs",
+            Self::Count => "count",
         }
     }
 
@@ -60,7 +64,13 @@ impl Setting {
             Self::Pv2 => Spec::pv(2).vcpus(2).sharing(2),
             Self::Pvh2 => Spec::pvh(2).vcpus(2),
             Self::Pairs => Spec::pv(6).sharing(2),
+            Self::Count => Spec::pv(2).sharing(1).counted(),
         }
+    }
+
+    /// Whether nanoseconds are instructions.
+    pub fn is_counted(self) -> bool {
+        self == Self::Count
     }
 
     /// What to measure there; a few of it for a quick look.
@@ -68,6 +78,8 @@ impl Setting {
         if self == Self::Pairs {
             return vec![Test::TcpStream { size: 65536 }];
         }
+        // Each takes a quarter of a minute where instructions are counted.
+        let quick = quick || self.is_counted();
         let sizes: &[u32] = if quick { &QUICK_SIZES } else { &STREAM_SIZES };
         let datagram = |size: &u32| Test::UdpStream {
             size: MAX_DATAGRAM.min(*size),
@@ -80,7 +92,9 @@ impl Setting {
         let sizes = if quick { &RR_SIZES[..1] } else { &RR_SIZES };
         tests.extend(sizes.iter().map(|&size| Test::TcpRr { size }));
         tests.extend(sizes.iter().map(|&size| Test::UdpRr { size }));
-        tests.push(Test::Ping);
+        if !self.is_counted() {
+            tests.push(Test::Ping);
+        }
         if !quick {
             let size = 65536;
             tests.extend([

@@ -42,6 +42,16 @@ pub fn show(boot: &Boot) {
     for row in &boot.rows {
         show_cost(boot, row);
     }
+    if boot.setting.is_counted() {
+        println!("instructions for a byte, or there and back; of all domains and Xen");
+        for row in &boot.rows {
+            let [uplink, xlnet0, loopback] = Path::ALL.map(|path| row.instructions(path));
+            println!(
+                "{:<24}{uplink:>15.2}{xlnet0:>10.2}{loopback:>10.2}",
+                row.test.name()
+            );
+        }
+    }
     for entry in &boot.bystanders {
         let (loaded, unloaded) = entry.spreads();
         println!(

@@ -28,7 +28,7 @@ pub fn of(setting: Setting, test: Test) -> Target {
             target.uplink = 2.5;
             return target;
         }
-        Setting::Pv2 | Setting::Pvh2 => return target,
+        Setting::Pv2 | Setting::Pvh2 | Setting::Count => return target,
     };
     let of = |pv, pvh_too| if pvh { pvh_too } else { pv };
     target.uplink = match test {
