@@ -209,11 +209,21 @@ impl Host {
         )
     }
 
-    /// Creates a guest and waits until commands can be run in it. One at a time: guests that start at once fault here.
+    /// Creates a guest and waits until commands can be run in it.
     ///
     /// # Errors
     /// If `xl` fails or the guest does not come up: then with the end of its console.
     pub fn create_guest(&mut self, config: GuestConfig) -> Result<Guest> {
+        let guest = self.start_guest(config)?;
+        self.await_guest(&guest)?;
+        Ok(guest)
+    }
+
+    /// Creates a guest and leaves it to boot. PVH guests that boot at once fault here: wait for each.
+    ///
+    /// # Errors
+    /// If `xl` fails.
+    pub fn start_guest(&mut self, config: GuestConfig) -> Result<Guest> {
         let name = config.name();
         let file = format!("/etc/xen/{name}.cfg");
         self.put(&file, config.xl_config(self.state.config.cpus)?.as_bytes())?;
@@ -228,7 +238,6 @@ impl Host {
             .guests
             .retain(|other| other.config.number != guest.config.number);
         self.state.guests.push(guest.clone());
-        self.await_guest(&guest)?;
         self.save()?;
         Ok(guest)
     }
