@@ -38,8 +38,6 @@ pub struct Scenario {
     pub name: &'static str,
     /// Where it runs.
     pub bed: Spec,
-    /// Whether the bed is not fit for another scenario afterwards (a guest destroyed, a daemon replaced).
-    pub spoils: bool,
     /// Whether it takes so long that it runs only when asked for.
     pub long: bool,
     /// The test: an error is a failure.
@@ -51,7 +49,6 @@ impl Scenario {
         Self {
             name,
             bed,
-            spoils: false,
             long: false,
             run,
         }
@@ -62,7 +59,7 @@ impl Scenario {
     }
 }
 
-/// All scenarios, those of one bed together, and in each bed those that spoil it last.
+/// All scenarios, those of one bed together. Each leaves its bed fit for the next.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
     let mut all = [
@@ -83,9 +80,6 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
     .concat();
     let beds: Vec<_> = all.iter().map(|scenario| scenario.bed).collect();
-    all.sort_by_key(|scenario| {
-        let first = beds.iter().position(|&bed| bed == scenario.bed);
-        (first, scenario.spoils)
-    });
+    all.sort_by_key(|scenario| beds.iter().position(|&bed| bed == scenario.bed));
     all
 }

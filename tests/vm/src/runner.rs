@@ -109,7 +109,7 @@ fn run_one(maker: &Maker, mut bed: Bed, scenario: &Scenario) -> (Result<()>, Opt
         (Err(error), Err(logs)) => Err(error.context(logs)),
     };
     match result {
-        Ok(()) => (Ok(()), (!scenario.spoils).then_some(bed)),
+        Ok(()) => (Ok(()), Some(bed)),
         Err(error) => {
             // A failed test may have left anything: the next one gets a new bed.
             let error = error.context(match keep_logs(maker, scenario, bed.dir()) {
