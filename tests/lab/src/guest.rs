@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
 
+/// How long copying a guest's memory may take.
+pub const COPY_LIMIT: Duration = Duration::from_secs(300);
+
 /// How a guest is virtualised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
@@ -216,6 +219,47 @@ impl Guest {
     pub fn destroy(&self) -> Result<()> {
         self.dom0
             .sh(&format!("xl destroy {}", self.config.name()))
+            .map(drop)
+    }
+
+    /// Saves it to a file in Dom0, from which [`Guest::restore`] makes it again.
+    ///
+    /// # Errors
+    /// If `xl` fails.
+    pub fn save(&self, file: &str) -> Result<()> {
+        self.xl(&format!("save {} {file}", self.config.name()))
+    }
+
+    /// Saves it to a file in Dom0 and lets it go on.
+    ///
+    /// # Errors
+    /// If `xl` fails.
+    pub fn checkpoint(&self, file: &str) -> Result<()> {
+        self.xl(&format!("save -c {} {file}", self.config.name()))
+    }
+
+    /// Makes it again from a file in Dom0, as a domain of another number. [`Host::await_guest`](crate::host::Host) waits
+    /// until it answers.
+    ///
+    /// # Errors
+    /// If `xl` fails.
+    pub fn restore(&self, file: &str) -> Result<()> {
+        self.xl(&format!("restore {file}"))
+    }
+
+    /// Migrates it to the host it is on, where it becomes a domain of another number.
+    ///
+    /// # Errors
+    /// If `xl` fails, as it does for a PV guest: they cannot be migrated while they run on Debian's Xen.
+    pub fn migrate_locally(&self) -> Result<()> {
+        let name = self.config.name();
+        self.xl(&format!("migrate -s '' {name} 'xl migrate-receive'"))
+    }
+
+    /// Runs `xl` for as long as copying a guest's memory may take.
+    fn xl(&self, words: &str) -> Result<()> {
+        self.dom0
+            .sh_within(&format!("xl {words}"), COPY_LIMIT)
             .map(drop)
     }
 

@@ -94,22 +94,7 @@ fn destroyed(bed: &mut Bed, victim: &Guest, survivors: &[Guest]) -> Result<()> {
     for guest in survivors {
         await_status(guest)?;
     }
-    eventually("no zombie is left", || {
-        let list = bed.sh("xl list")?;
-        ensure!(
-            !list.contains("(null)")
-                && list
-                    .lines()
-                    .skip(1)
-                    .all(|line| line.split_whitespace().nth(1) != Some(&domid.to_string())),
-            "{list}"
-        );
-        Ok(true)
-    })?;
-    ensure!(
-        !helper::nodes(bed)?.contains(&format!("/peer/{domid} ")),
-        "a node names the dead domain"
-    );
+    await_gone(bed, domid)?;
     for flow in &kept {
         flow.await_more(u64::from(RATE))?;
     }
@@ -126,6 +111,30 @@ fn destroyed(bed: &mut Bed, victim: &Guest, survivors: &[Guest]) -> Result<()> {
     for guest in survivors {
         join(guest, &bed.g(victim.config.number)?)?;
     }
+    Ok(())
+}
+
+/// Waits until Xen knows the domain no longer, not even as a zombie, and xlnet's nodes do not name it.
+///
+/// # Errors
+/// If something of it is left.
+pub(crate) fn await_gone(bed: &Bed, domid: u32) -> Result<()> {
+    eventually("no zombie is left", || {
+        let list = bed.sh("xl list")?;
+        ensure!(
+            !list.contains("(null)")
+                && list
+                    .lines()
+                    .skip(1)
+                    .all(|line| line.split_whitespace().nth(1) != Some(&domid.to_string())),
+            "{list}"
+        );
+        Ok(true)
+    })?;
+    ensure!(
+        !helper::nodes(bed)?.contains(&format!("/peer/{domid} ")),
+        "a node names the dead domain"
+    );
     Ok(())
 }
 

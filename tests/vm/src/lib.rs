@@ -22,6 +22,7 @@ mod load;
 mod meter;
 mod moderation;
 mod policy;
+mod relocation;
 mod segment;
 mod stream;
 mod traffic;
@@ -70,6 +71,7 @@ pub fn scenarios() -> Vec<Scenario> {
         channel::SCENARIOS,
         lifecycle::SCENARIOS,
         death::SCENARIOS,
+        relocation::SCENARIOS,
         traffic::SCENARIOS,
         segment::SCENARIOS,
         stream::SCENARIOS,

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A guest is saved, checkpointed or migrated, and comes back: its connections go on, over xlnet0 as soon as that can be.
+
+use std::thread;
+
+use anyhow::{anyhow, ensure, Context, Result};
+use xlnet_lab::guest::{self, Guest};
+
+use crate::{
+    death::await_gone,
+    figures::counter,
+    flow::Flow,
+    policy::all_joined,
+    view::{await_peers, await_status, join},
+    Bed, Scenario, Spec,
+};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("relocation::pv-save-restore", Spec::pv(3), save_restore).long(),
+    Scenario::new("relocation::pv-checkpoint", Spec::pv(3), checkpoint).long(),
+    Scenario::new(
+        "relocation::pv-beside-a-paused-peer",
+        Spec::pv(3),
+        beside_a_paused_peer,
+    )
+    .long(),
+    Scenario::new("relocation::pv-two-at-once", Spec::pv(3), two_at_once).long(),
+    Scenario::new("relocation::pvh-save-restore", Spec::pvh(2), save_restore).long(),
+    Scenario::new("relocation::pvh-checkpoint", Spec::pvh(2), checkpoint).long(),
+    Scenario::new("relocation::pvh-refused", Spec::pvh(2), refused).long(),
+    Scenario::new("relocation::pvh-on-one-host", Spec::pvh(2), on_one_host).long(),
+];
+
+/// Records a second of each flow: together they leave an emulated processor time for what is tested.
+const RATE: u32 = 20;
+
+/// Where Dom0 puts a saved guest.
+const FILE: &str = "/var/tmp/guest.save";
+
+/// Nothing of the guest is left while it is a file.
+fn save_restore(bed: &mut Bed) -> Result<()> {
+    across(bed, |bed, guest, others| {
+        let domid = guest.domid()?;
+        guest.save(FILE)?;
+        let present = others
+            .iter()
+            .map(Guest::domid)
+            .collect::<Result<Vec<_>>>()?;
+        for (guest, own) in others.iter().zip(&present) {
+            let peers: Vec<_> = present.iter().copied().filter(|id| id != own).collect();
+            await_peers(guest, &peers)?;
+        }
+        await_gone(bed, domid)?;
+        guest.restore(FILE)?;
+        bed.sh(&format!("rm {FILE}"))?;
+        bed.await_guest(guest)
+    })
+}
+
+/// The guest is suspended and goes on as the same domain: its kernel thaws, and is not restored.
+fn checkpoint(bed: &mut Bed) -> Result<()> {
+    across(bed, |bed, guest, _| {
+        guest.checkpoint(FILE)?;
+        bed.sh(&format!("rm {FILE}")).map(drop)
+    })
+}
+
+/// A peer that does not run cannot let go of the channel: the guest leaves all the same.
+fn beside_a_paused_peer(bed: &mut Bed) -> Result<()> {
+    across(bed, |bed, guest, others| {
+        let peer = others.first().context("no other guest")?.config.name();
+        bed.sh(&format!("xl pause {peer}"))?;
+        let saved = guest.save(FILE);
+        bed.sh(&format!("xl unpause {peer}"))?;
+        saved?;
+        guest.restore(FILE)?;
+        bed.sh(&format!("rm {FILE}"))?;
+        bed.await_guest(guest)
+    })
+}
+
+/// Both sides of a channel leave at the same time.
+fn two_at_once(bed: &mut Bed) -> Result<()> {
+    across(bed, |bed, guest, others| {
+        let travellers = [guest, others.first().context("no other guest")?];
+        let files = travellers.map(|guest| format!("{FILE}.{}", guest.config.name()));
+        thread::scope(|scope| {
+            let saves: Vec<_> = travellers
+                .iter()
+                .zip(&files)
+                .map(|(guest, file)| scope.spawn(|| guest.save(file)))
+                .collect();
+            saves.into_iter().try_for_each(|save| {
+                save.join()
+                    .map_err(|_| anyhow!("a saving thread panicked"))?
+            })
+        })?;
+        for (guest, file) in travellers.iter().zip(&files) {
+            guest.restore(file)?;
+            bed.sh(&format!("rm {file}"))?;
+            bed.await_guest(guest)?;
+        }
+        Ok(())
+    })
+}
+
+/// The other host takes all of the guest's memory and then does not start it, so that it goes on where it was suspended.
+fn refused(bed: &mut Bed) -> Result<()> {
+    across(bed, |bed, guest, _| {
+        let (name, domid) = (guest.config.name(), guest.domid()?);
+        // As `xl migrate-receive` begins; it ends when nothing has come for a while.
+        let receiver = "echo xl migration receiver ready, send binary domain data.; exec socat -u -T 5 - OPEN:/dev/null";
+        let migrate = format!("xl migrate -s '' {name} '{receiver}'");
+        let output = bed.run(&["sh", "-c", &migrate], b"", guest::COPY_LIMIT)?;
+        ensure!(!output.success(), "it was taken: {output}");
+        ensure!(
+            String::from_utf8_lossy(&output.stderr).contains("resum"),
+            "it was not suspended: {output}"
+        );
+        ensure!(guest.domid()? == domid, "it is another domain");
+        Ok(())
+    })
+}
+
+/// For a while there are two domains with the guest's name, UUID and addresses.
+fn on_one_host(bed: &mut Bed) -> Result<()> {
+    across(bed, |bed, guest, _| {
+        let domid = guest.domid()?;
+        guest.migrate_locally()?;
+        bed.await_guest(guest)?;
+        await_gone(bed, domid)
+    })
+}
+
+/// Has the first guest go away and come back by `travel`, which is given the others too, with connections to and from it.
+fn across(bed: &mut Bed, travel: impl FnOnce(&Bed, &Guest, &[Guest]) -> Result<()>) -> Result<()> {
+    all_joined(bed)?;
+    let guest = bed.g(1)?;
+    let others = (2..=bed.spec.guests)
+        .map(|number| bed.g(number))
+        .collect::<Result<Vec<_>>>()?;
+    let mut flows = Vec::new();
+    for (port, other) in (7600..).step_by(2).zip(&others) {
+        flows.push(Flow::start_tcp(&guest, other, port, RATE)?);
+        flows.push(Flow::start_tcp(other, &guest, port + 1, RATE)?);
+        join(&guest, other)?;
+    }
+    for flow in &flows {
+        flow.await_more(u64::from(RATE))?;
+    }
+    let before = epoch(bed, &guest)?;
+
+    travel(bed, &guest, &others)?;
+
+    all_joined(bed)?;
+    ensure!(
+        epoch(bed, &guest)? != before,
+        "the driver has not begun anew"
+    );
+    for other in &others {
+        // The flows bring the channel about.
+        join(&guest, other)?;
+        await_status(other)?;
+        let sent = || counter(&guest, other.domid()?, "tx_frames");
+        let begun = sent()?;
+        for flow in &flows {
+            flow.await_more(u64::from(RATE))?;
+        }
+        ensure!(
+            sent()? >= begun + u64::from(RATE),
+            "the connections are not on xlnet0 again"
+        );
+    }
+    await_status(&guest)?;
+    for flow in flows {
+        flow.stop()?.is_lossless()?;
+    }
+    Ok(())
+}
+
+/// The epoch under which the guest's driver is known.
+fn epoch(bed: &Bed, guest: &Guest) -> Result<String> {
+    let node = format!("/local/domain/{}/data/xlnet/0/self", guest.domid()?);
+    let text = bed.sh(&format!("xenstore-read {node}"))?;
+    let epoch = text
+        .split_whitespace()
+        .find_map(|field| field.strip_prefix("epoch="));
+    Ok(epoch
+        .with_context(|| format!("{node}: {text:?}"))?
+        .to_owned())
+}
