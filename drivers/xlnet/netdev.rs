@@ -4,6 +4,7 @@
 
 use crate::{
     control::Control,
+    event_cost::EventCost,
     net::{
         device::Device,
         ops::{
@@ -61,18 +62,12 @@ use kernel::{
 /// quarter of it.
 const RING_SHIFT: u32 = 18;
 
-/// How long the watch looks for an answer at most, in microseconds, if nobody has said otherwise
-/// (docs/performance.md).
-const POLL_USECS: u32 = 2000;
-
-/// How long frames of a busy sender may lie, in microseconds, if nobody has said otherwise.
-const DELAY_USECS: u32 = 1000;
-
-/// The most that either may be set to.
+/// The most that the watch looks for an answer, and that frames of a busy sender lie, in
+/// microseconds, if nobody has said less.
 const USECS_MAX: u32 = 10_000;
 
 /// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
-const FIXED_ROWS: u32 = 4;
+const FIXED_ROWS: u32 = 5;
 
 /// What the data path, the control task and the callbacks share.
 #[pin_data]
@@ -91,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) poll_usecs: Atomic<u32>,
     /// See [`Driver::delay_usecs`].
     pub(crate) delay_usecs: Atomic<u32>,
+    /// What an event costs.
+    pub(crate) event_cost: EventCost,
     /// The permitted peers.
     pub(crate) table: RcuArc<Table>,
     /// Who we are, as the helper says.
@@ -130,8 +127,9 @@ impl Shared {
                 watch <- Work::new(),
                 watching: Atomic::new(0),
                 ring_shift: Atomic::new(RING_SHIFT),
-                poll_usecs: Atomic::new(POLL_USECS),
-                delay_usecs: Atomic::new(DELAY_USECS),
+                poll_usecs: Atomic::new(USECS_MAX),
+                delay_usecs: Atomic::new(USECS_MAX),
+                event_cost: EventCost::new(),
                 table: RcuArc::new(None),
                 identity: RcuArc::new(None),
                 departed: Counters::new(),
@@ -279,6 +277,7 @@ impl Driver for Shared {
             u64::try_from(pinned).unwrap_or(u64::MAX),
         );
         row(format_args!("tx_no_peer"), self.tx_no_peer.get());
+        row(format_args!("event_ns"), self.event_cost.nanos());
         self.departed
             .each(|name, value| row(format_args!("departed_{name}"), value));
         for peer in table.iter().flat_map(|table| table.iter()) {

@@ -5,10 +5,11 @@
 //! Between two guests that answer each other, waiting for an interrupt costs more than all the rest
 //! of the way: the peer's hypercall, Xen's interrupt to this CPU, and getting it out of its sleep.
 //! So while a channel is busy, a CPU that would sleep looks at the ring instead and schedules the
-//! poll itself. It lasts for four times the usual gap between frames, at most `ethtool -C rx-usecs`
-//! after the last, and only if frames have come closer together than that to a CPU that waited for
-//! them, and no stream. It gives way to whatever else the CPU has to run. Where it looks in vain, as
-//! when the peer waits for the same physical CPU, it looks ever more seldom.
+//! poll itself. It lasts for four times the usual gap between frames, at most two hundred times what
+//! an event costs ([`crate::event_cost`]) and `ethtool -C rx-usecs-irq` after the last, and only if
+//! frames have come closer together than that to a CPU that waited for them, and no stream. It gives
+//! way to whatever else the CPU has to run. Where it looks in vain, as when the peer waits for the
+//! same physical CPU, it looks ever more seldom.
 
 use crate::{
     net::work::{

@@ -23,6 +23,8 @@ mod control;
 #[forbid(unsafe_code)]
 mod driver;
 #[forbid(unsafe_code)]
+mod event_cost;
+#[forbid(unsafe_code)]
 mod netdev;
 #[forbid(unsafe_code)]
 mod peer;

@@ -89,11 +89,11 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// `EINVAL` if there is none.
     fn set_ring_bytes(&self, bytes: u32) -> Result;
 
-    /// Microseconds that a CPU without other work looks for frames before it waits for an
+    /// Microseconds that a CPU without other work looks for frames at most before it waits for an
     /// interrupt, for `ethtool -c`.
     fn poll_usecs(&self) -> u32;
 
-    /// Microseconds that frames of a busy sender may lie before they are looked for, for
+    /// Microseconds that frames of a busy sender may lie at most before they are looked for, for
     /// `ethtool -c`.
     fn delay_usecs(&self) -> u32;
 

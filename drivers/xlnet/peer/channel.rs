@@ -45,7 +45,10 @@ use crate::{
         memory::Memory,
     },
 };
-use moderation::Arrivals;
+use moderation::{
+    Arrivals,
+    DELAY_EVENTS, //
+};
 use send::Tx;
 use watch::Pace;
 
@@ -156,7 +159,7 @@ impl Channel {
     /// Sends an event that the peer asked for.
     fn kick_counted(&self) {
         self.peer.stats.kicks.add_shared(1);
-        self.kick();
+        self.shared.event_cost.measure(|| self.kick());
     }
 
     /// Writes our state word and tells the peer.
@@ -322,7 +325,8 @@ impl Poll for Channel {
             self.worked.store(1, Relaxed);
         }
         if done < budget && self.napi.complete_done(done) {
-            match found.delay(gap, self.shared.delay_usecs.load(Relaxed).into()) {
+            let limit = self.shared.delay_usecs.load(Relaxed);
+            match found.delay(gap, self.shared.event_cost.of(DELAY_EVENTS, limit)) {
                 0 => self.rearm(),
                 delay => self.leave(delay),
             }

@@ -33,8 +33,9 @@ impl Figures {
 
     fn parse(text: &str) -> Result<Self> {
         text.lines()
-            // `peers` and `pages_pinned` say how many there are now.
-            .filter(|line| line.contains('_') && !line.contains("pages_pinned"))
+            // `peers`, `pages_pinned` and `event_ns` say how it is now.
+            .filter(|line| line.contains('_'))
+            .filter(|line| !line.contains("pages_pinned") && !line.contains("event_ns"))
             .map(|line| {
                 let (name, value) = line.split_once(':').context(line.to_owned())?;
                 let value = value.trim().parse().context(line.to_owned())?;

@@ -20,6 +20,10 @@ use kernel::ffi;
 /// Ticks, the first of them begun before, for which a thread has sent without sleeping.
 const TICKS: ffi::c_ulong = 2;
 
+/// How long frames may lie, in what events cost: an event takes a busy sender or receiver no more than
+/// a hundredth of its time then.
+pub(super) const DELAY_EVENTS: u64 = 100;
+
 /// Bytes that one poll should find. Sockets hold twice as much by default, and rings four times.
 const GATHER: u64 = 96 << 10;
 
