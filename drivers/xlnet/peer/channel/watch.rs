@@ -37,8 +37,8 @@ const WORTH_MAX: u32 = 4096;
 /// answers. Nobody waits for each frame of a stream, so there the events are cheaper.
 const BULK: u64 = 8 << 10;
 
-/// How close, in what events cost. An event that is spared takes its sender, Xen and its receiver some
-/// ten times as long as the hypercall takes, so that a twentieth of the time is gained at least.
+/// How close, in what events cost. Sparing one gains one to three times as much, as far as that was
+/// measured (docs/performance.md): of a longer gap, that is no more than a hundredth.
 const WATCH_EVENTS: u64 = 200;
 
 /// How many times the usual gap between polls the watch lasts: an answer that takes longer is late
