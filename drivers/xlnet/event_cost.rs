@@ -3,9 +3,9 @@
 //! What an event costs here: the scale of all that is done to spare events.
 //!
 //! How long to look for a frame before sleeping, and how long to let one lie, depends on what the
-//! event costs that this may spare. That differs a hundredfold between machines, so it is measured:
-//! by how long the hypercall takes that sends one. The other side's part, the interrupt and getting
-//! the CPU out of its sleep, is dear where this is.
+//! event costs that this may spare. That differs tenfold between kinds of guests on one emulated
+//! machine alone, so it is measured: by how long the hypercall takes that sends one. The other side's
+//! part, the interrupt and getting the CPU out of its sleep, is dear where this is.
 
 use kernel::{
     sync::atomic::{
