@@ -42,7 +42,7 @@ const BAD: &[&str] = &[
 const HARMLESS: &[&str] = &[
     // netfront takes a reference to a page of slab memory (`get_page()` in `xennet_release_tx_bufs()`) when a guest is
     // restored that was saved with frames of its uplink under way, whoever sent them.
-    " at xennet_disconnect_backend+",
+    "include/linux/mm.h:2128 at xennet_disconnect_backend+",
 ];
 
 /// A line no test may leave.
