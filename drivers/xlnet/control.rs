@@ -216,7 +216,7 @@ impl Control {
     /// Reads who we are; true if that has changed.
     fn read_identity(&self, epoch: u64) -> Result<bool> {
         let told = nodes::read_identity()?.filter(|told| told.epoch == epoch);
-        let known = self.shared.identity.get();
+        let known = self.shared.identity();
         let same = match (&told, &known) {
             (Some(told), Some(known)) => *told == **known,
             (None, None) => true,
@@ -225,24 +225,24 @@ impl Control {
         if same {
             return Ok(false);
         }
-        if let Some(told) = &told {
-            let new_mac = known.is_none_or(|known: Arc<HelperSelf>| known.mac != told.mac);
-            if new_mac {
-                self.device.device().set_mac(&told.mac);
-            }
-        }
-        let told = match told {
-            Some(told) => Some(Arc::new(told, GFP_KERNEL)?),
-            None => None,
+        let Some(told) = told else {
+            self.shared.named.store(0, Relaxed);
+            return Ok(true);
         };
-        drop(self.shared.identity.replace(told));
+        let new_mac = known.is_none_or(|known: Arc<HelperSelf>| known.mac != told.mac);
+        if new_mac {
+            self.device.device().set_mac(&told.mac);
+        }
+        let told = Arc::new(told, GFP_KERNEL)?;
+        drop(self.shared.last_identity.replace(Some(told)));
+        self.shared.named.store(1, Relaxed);
         Ok(true)
     }
 
     /// Reads the helper's entries into the sessions. What could not be read is left as it is.
     fn read_entries(&self, state: &mut State) -> Result<bool> {
         let domid = state.domid.ok_or(EAGAIN)?;
-        let known = self.shared.identity.get().is_some();
+        let known = self.shared.identity().is_some();
         let mut changed = false;
         let mut entries: KVVec<(DomId, PeerEntry)> = KVVec::new();
         if known {

@@ -90,8 +90,11 @@ pub(crate) struct Shared {
     pub(crate) event_cost: EventCost,
     /// The permitted peers.
     pub(crate) table: RcuArc<Table>,
-    /// Who we are, as the helper says.
-    pub(crate) identity: RcuArc<HelperSelf>,
+    /// Who we are, as the helper last said. As long as there are routes, frames leave by the uplink it
+    /// named, also when it names us no more.
+    pub(crate) last_identity: RcuArc<HelperSelf>,
+    /// The helper names us.
+    pub(crate) named: Atomic<u32>,
     /// The counters of peers that are no more.
     pub(crate) departed: Counters,
     /// Frames sent to an address that no peer has.
@@ -131,7 +134,8 @@ impl Shared {
                 delay_usecs: Atomic::new(USECS_MAX),
                 event_cost: EventCost::new(),
                 table: RcuArc::new(None),
-                identity: RcuArc::new(None),
+                last_identity: RcuArc::new(None),
+                named: Atomic::new(0),
                 departed: Counters::new(),
                 tx_no_peer: Counter::new(),
                 pinned,
@@ -150,6 +154,14 @@ impl Shared {
         self.up.load(Relaxed) != 0
     }
 
+    /// Who we are, if the helper names us.
+    pub(crate) fn identity(&self) -> Option<Arc<HelperSelf>> {
+        if self.named.load(Relaxed) == 0 {
+            return None;
+        }
+        self.last_identity.get()
+    }
+
     /// Sends an IP frame by the uplink, or hands it back. Bottom halves disabled.
     pub(crate) fn by_uplink(
         &self,
@@ -158,7 +170,7 @@ impl Shared {
         skb: SkBuff,
     ) -> core::result::Result<(), SkBuff> {
         let guard = rcu::read_lock();
-        let Some(identity) = self.identity.load(&guard) else {
+        let Some(identity) = self.last_identity.load(&guard) else {
             return Err(skb);
         };
         skb.forward(dev, &identity.uplink_mac, &peer.uplink_mac)
@@ -354,7 +366,7 @@ impl Driver for Shared {
 
 fn write_peers(shared: &Shared, generation: u64, out: &mut dyn fmt::Write) -> fmt::Result {
     write!(out, "xlnet version={VERSION} generation={generation}")?;
-    if let Some(identity) = shared.identity.get() {
+    if let Some(identity) = shared.identity() {
         write!(
             out,
             " mac={} uplink-mac={} group={}",

@@ -50,7 +50,7 @@ const DRAIN_LOOK_MS: u32 = 10;
 const IDLE_MS: u32 = 30_000;
 
 /// How long a peer that has gone still gets its frames, by the uplink, while routes are withdrawn.
-const LINGER_MS: u32 = 5_000;
+const LINGER_MS: u32 = 15_000;
 
 /// How long traffic waits after a first failure to make a channel; doubled with each.
 const RETRY_MIN_MS: u32 = 500;
