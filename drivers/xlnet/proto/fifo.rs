@@ -37,12 +37,19 @@
 //! records with [`Consumer::next`] and [`Consumer::release`], then calls [`Consumer::publish`],
 //! [`Consumer::should_kick`], and, when it found the ring empty, [`Consumer::arm`]. A fresh ring is
 //! not armed in either direction.
+//!
+//! A producer whose peer does not consume any more may take its frames back: it has told the peer to
+//! leave them, and calls [`Producer::recall`], which passes a full barrier first. The consumer looks for
+//! that before it takes each record, so that only what it takes meanwhile, at most what it has taken
+//! since it last called [`Consumer::should_kick`] and one more, can come twice.
 
 mod consumer;
 mod producer;
+mod record;
 
-pub use consumer::{Consumer, Record};
+pub use consumer::Consumer;
 pub use producer::{Producer, PushError};
+pub use record::Record;
 
 #[cfg(doc)]
 use super::fault::PeerFault;

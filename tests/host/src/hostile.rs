@@ -289,7 +289,7 @@ pub fn produce(input: &[u8]) {
             ),
         }
         assert_eq!(producer.produced(), observed.published.get());
-        match choices.byte() % 4 {
+        match choices.byte() % 5 {
             0 => {
                 producer.should_kick();
                 assert!(!producer.should_kick(), "decided once for what was pushed");
@@ -299,7 +299,27 @@ pub fn produce(input: &[u8]) {
                 (Ok(free), Ok(pending)) => assert!(free <= size && pending <= size),
                 _ => return,
             },
+            3 => recall(&mut producer, size),
             _ => {}
         }
     }
+}
+
+/// What is taken back are frames, and not more than the ring holds.
+fn recall(producer: &mut Producer<HostileMem<'_>>, size: u32) {
+    let mut bytes = 0;
+    // A fault ends it like anything else.
+    let _ = producer.recall(|mem, record| {
+        let len = record.header().len;
+        assert!((MIN_FRAME_LEN..=MAX_FRAME_LEN).contains(&len));
+        bytes += record_size(len);
+        assert!(bytes <= size, "more was taken back than the ring holds");
+        let mut copied = 0;
+        let read = record.payload(mem, 0, len, |_, chunk| {
+            copied += chunk.copy_to(&mut [0; 4096]) as u32;
+            Ok::<(), Infallible>(())
+        });
+        let Ok(()) = read;
+        assert_eq!(copied, len);
+    });
 }

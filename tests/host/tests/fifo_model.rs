@@ -28,6 +28,7 @@ enum Op {
     Arm,
     Disarm,
     Look,
+    Recall,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -49,6 +50,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Arm),
         1 => Just(Op::Disarm),
         1 => Just(Op::Look),
+        1 => Just(Op::Recall),
     ]
 }
 
@@ -164,6 +166,28 @@ impl Model {
         }
     }
 
+    /// The producer finds what it has not been told of as consumed; of that it changes nothing.
+    fn recall(&mut self, ring: &mut Ring) {
+        let mut recalled = VecDeque::new();
+        let done = ring.producer.recall(|mem, record| {
+            let mut frame = vec![0; record.header().len as usize];
+            let copied = record.payload(mem, 0, record.header().len, |offset, chunk| {
+                chunk.copy_to(&mut frame[offset as usize..]);
+                Ok::<(), Infallible>(())
+            });
+            let Ok(()) = copied;
+            recalled.push_back((*record.header(), frame));
+        });
+        assert_eq!(done, Ok(()));
+        let bytes: u64 = recalled
+            .iter()
+            .map(|(header, _)| u64::from(record_size(header.len)))
+            .sum();
+        assert_eq!(bytes, self.prod - self.published);
+        let told = recalled.split_off(recalled.len() - self.frames.len());
+        assert!(told == self.frames, "not what was sent was taken back");
+    }
+
     fn apply(&mut self, ring: &mut Ring, op: Op) {
         match op {
             Op::Push { len, virtio } => self.push(ring, header(len, virtio)),
@@ -210,6 +234,7 @@ impl Model {
                 let ready = ring.consumer.ready().expect("an honest peer");
                 assert_eq!(ready, !self.frames.is_empty());
             }
+            Op::Recall => self.recall(ring),
         }
         assert_eq!(ring.producer.produced(), self.prod as u32);
         assert_eq!(ring.consumer.consumed(), self.cons as u32);

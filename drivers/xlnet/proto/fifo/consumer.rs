@@ -4,24 +4,9 @@
 
 use super::super::fault::PeerFault;
 use super::super::index::Count;
-use super::super::layout::{record_size, RecordHeader, RECORD_HEADER_LEN};
 use super::super::mem::{Chunk, SharedMem, Word};
 use super::super::sync::{LoadOrder, StoreOrder};
-
-/// A record at the head of a ring: a private, checked copy of its header, and where its frame is.
-#[derive(Debug)]
-pub struct Record {
-    header: RecordHeader,
-    /// Count at which the record starts.
-    start: Count,
-}
-
-impl Record {
-    /// Returns the header. Its `len` is within the limits of a frame, the rest as the peer wrote it.
-    pub fn header(&self) -> &RecordHeader {
-        &self.header
-    }
-}
+use super::record::Record;
 
 /// The consuming end of a ring.
 ///
@@ -89,25 +74,7 @@ impl<M: SharedMem> Consumer<M> {
             }
         }
         // C2, as is `payload`.
-        let mut bytes = [0; RECORD_HEADER_LEN as usize];
-        let mut rest = bytes.as_mut_slice();
-        let read = self.mem.chunks(self.cons.0, RECORD_HEADER_LEN, |chunk| {
-            let copied = chunk.copy_to(rest);
-            rest = core::mem::take(&mut rest)
-                .get_mut(copied..)
-                .unwrap_or_default();
-            Ok::<(), core::convert::Infallible>(())
-        });
-        let Ok(()) = read;
-        let header = RecordHeader::from_bytes(&bytes)?;
-        // Each published count stands at the end of a record.
-        if record_size(header.len) > self.prod.since(self.cons) {
-            return Err(PeerFault::Truncated);
-        }
-        Ok(Some(Record {
-            header,
-            start: self.cons,
-        }))
+        Record::read(&self.mem, self.cons, self.prod).map(Some)
     }
 
     /// Calls `f` for each contiguous piece of `len` bytes of the record's frame from `offset` on.
@@ -122,16 +89,9 @@ impl<M: SharedMem> Consumer<M> {
         record: &Record,
         offset: u32,
         len: u32,
-        mut f: impl FnMut(u32, Chunk<'_>) -> Result<(), E>,
+        f: impl FnMut(u32, Chunk<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut at = offset.min(record.header.len);
-        let len = len.min(record.header.len - at);
-        let start = record.start.advanced(RECORD_HEADER_LEN).advanced(at);
-        self.mem.chunks(start.0, len, |chunk| {
-            let offset = at;
-            at += chunk.len() as u32;
-            f(offset, chunk)
-        })
+        record.payload(&self.mem, offset, len, f)
     }
 
     /// Gives the record's place back, privately: the peer sees it at the next [`Consumer::publish`].
@@ -139,7 +99,7 @@ impl<M: SharedMem> Consumer<M> {
     /// A record that is not at the head any more is left alone.
     pub fn release(&mut self, record: Record) {
         if record.start == self.cons {
-            self.cons = self.cons.advanced(record_size(record.header.len));
+            self.cons = record.end();
         }
     }
 

@@ -8,6 +8,7 @@ use super::super::index::Count;
 use super::super::layout::{record_size, RecordHeader, RECORD_HEADER_LEN};
 use super::super::mem::{Chunk, SharedMem, Word};
 use super::super::sync::{LoadOrder, StoreOrder};
+use super::record::Record;
 
 /// Why a frame was not pushed. In each case nothing was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,5 +187,25 @@ impl<M: SharedMem> Producer<M> {
         // P6.
         self.refresh()?;
         Ok(self.cached_free() >= need)
+    }
+
+    /// Calls `f` with the ring and each record in it that the peer has not consumed, oldest first.
+    ///
+    /// For who has told the peer to consume no more, and pushes no more. The peer may have written to
+    /// the records since: they are as little to be trusted as those it sends.
+    ///
+    /// # Errors
+    ///
+    /// The peer's count was impossible, or a record has become so; the records after it are lost.
+    pub fn recall(&mut self, mut f: impl FnMut(&M, &Record)) -> Result<(), PeerFault> {
+        self.mem.barrier();
+        self.refresh()?;
+        let mut at = self.cons;
+        while at != self.prod {
+            let record = Record::read(&self.mem, at, self.prod)?;
+            at = record.end();
+            f(&self.mem, &record);
+        }
+        Ok(())
     }
 }

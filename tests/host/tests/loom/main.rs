@@ -8,142 +8,25 @@
 
 #![cfg(loom)]
 
+mod recall;
+mod ring;
+
 use std::convert::Infallible;
 use std::env;
 use std::process::Command;
-use std::ptr::NonNull;
 
-use loom::cell::UnsafeCell;
-use loom::sync::atomic::{fence, AtomicU32, Ordering};
-use loom::sync::{Arc, Notify};
+use loom::sync::Arc;
 use loom::thread;
 use xlnet_proto::fifo::{Consumer, Producer, PushError};
-use xlnet_proto::layout::{record_size, RecordHeader, VirtioNetHdr, RECORD_ALIGN};
-use xlnet_proto::mem::{Chunk, SharedMem, Word};
-use xlnet_proto::sync::{LoadOrder, StoreOrder};
+use xlnet_proto::layout::record_size;
 
-const BLOCK: u32 = RECORD_ALIGN;
-/// A frame whose record takes two blocks, the least there is.
-const LEN: u32 = 20;
-
-/// What to leave out, to see that it is missed.
-#[derive(Clone, Copy, PartialEq)]
-enum Flaw {
-    None,
-    Barrier,
-    Release,
-    Acquire,
-}
-
-/// A ring, and the event channel of each end.
-struct Ring {
-    words: [AtomicU32; 4],
-    /// Checked by loom: a read beside a write, or two writes, fail the test.
-    blocks: Vec<UnsafeCell<[u8; BLOCK as usize]>>,
-    to_consumer: Notify,
-    to_producer: Notify,
-    flaw: Flaw,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum End {
-    Producer,
-    Consumer,
-}
-
-/// The ring as one end sees it.
-struct Handle {
-    ring: Arc<Ring>,
-    end: End,
-}
-
-fn index(word: Word) -> usize {
-    match word {
-        Word::Prod => 0,
-        Word::ConsEvent => 1,
-        Word::Cons => 2,
-        Word::ProdEvent => 3,
-    }
-}
-
-impl SharedMem for Handle {
-    fn load(&self, word: Word, order: LoadOrder) -> u32 {
-        let order = match self.ring.flaw {
-            Flaw::Acquire => Ordering::Relaxed,
-            _ => order.into(),
-        };
-        self.ring.words[index(word)].load(order)
-    }
-
-    fn store(&self, word: Word, value: u32, order: StoreOrder) {
-        let order = match self.ring.flaw {
-            Flaw::Release => Ordering::Relaxed,
-            _ => order.into(),
-        };
-        self.ring.words[index(word)].store(value, order);
-    }
-
-    fn barrier(&self) {
-        if self.ring.flaw != Flaw::Barrier {
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    fn size(&self) -> u32 {
-        self.ring.blocks.len() as u32 * BLOCK
-    }
-
-    fn chunks<E>(
-        &self,
-        pos: u32,
-        len: u32,
-        mut f: impl FnMut(Chunk<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut pos = pos;
-        let mut left = len;
-        while left > 0 {
-            let at = pos % self.size();
-            let in_block = at % BLOCK;
-            let piece = left.min(BLOCK - in_block);
-            let block = &self.ring.blocks[(at / BLOCK) as usize];
-            let mut call = |block: *mut [u8; BLOCK as usize]| {
-                let start = block.cast::<u8>().wrapping_add(in_block as usize);
-                let start = NonNull::new(start).expect("not null");
-                // SAFETY: The piece is within the block, which loom has found to be ours now. The
-                // consumer only reads through the chunk.
-                f(unsafe { Chunk::new(start, piece as usize) })
-            };
-            match self.end {
-                End::Producer => block.with_mut(call)?,
-                End::Consumer => block.with(|block| call(block.cast_mut()))?,
-            }
-            pos = pos.wrapping_add(piece);
-            left -= piece;
-        }
-        Ok(())
-    }
-}
-
-fn frame(serial: u8) -> [u8; LEN as usize] {
-    [serial; LEN as usize]
-}
+use ring::{frame, header, Flaw, Handle, Ring, LEN};
 
 fn send(ring: &Arc<Ring>, frames: u8) {
-    let mut producer = Producer::new(Handle {
-        ring: ring.clone(),
-        end: End::Producer,
-    });
+    let mut producer = Producer::new(Handle::producer(ring));
     for serial in 1..=frames {
-        let header = RecordHeader {
-            len: LEN,
-            unhurried: false,
-            virtio: VirtioNetHdr {
-                hdr_len: serial.into(),
-                ..VirtioNetHdr::default()
-            },
-        };
         loop {
-            let pushed = producer.push(&header, |offset, chunk| {
+            let pushed = producer.push(&header(serial), |offset, chunk| {
                 chunk.copy_from(&frame(serial)[offset as usize..]);
                 Ok::<(), Infallible>(())
             });
@@ -176,10 +59,7 @@ enum Wait {
 
 /// Receives `frames` frames, and publishes after every `batch`.
 fn receive(ring: &Arc<Ring>, frames: u8, batch: u8, wait: Wait) {
-    let mut consumer = Consumer::new(Handle {
-        ring: ring.clone(),
-        end: End::Consumer,
-    });
+    let mut consumer = Consumer::new(Handle::consumer(ring));
     let mut received = 0;
     while received < frames {
         let record = consumer.next().expect("an honest peer");
@@ -234,14 +114,7 @@ fn run_waiting(
     let mut model = loom::model::Builder::new();
     model.preemption_bound = preemptions;
     model.check(move || {
-        let blocks = records * record_size(LEN) / BLOCK;
-        let ring = Arc::new(Ring {
-            words: std::array::from_fn(|_| AtomicU32::new(0)),
-            blocks: (0..blocks).map(|_| UnsafeCell::new([0; 32])).collect(),
-            to_consumer: Notify::new(),
-            to_producer: Notify::new(),
-            flaw,
-        });
+        let ring = Ring::of_records(records, flaw);
         let producer = ring.clone();
         let sender = thread::spawn(move || send(&producer, frames));
         receive(&ring, frames, batch, wait);
