@@ -70,6 +70,10 @@ const LEAVE_STEP: i64 = 20;
 /// How often it looks at most.
 const LEAVE_STEPS: u32 = 150;
 
+/// How long the uplink is given to send what was taken back, in milliseconds: a guest that is suspended
+/// loses what its uplink has not sent.
+const UPLINK_MS: i64 = 200;
+
 /// What there is.
 struct State {
     /// Names this instance of the driver; not zero.
@@ -130,6 +134,7 @@ impl Control {
     /// Closes every channel, in bounded time, and withdraws from the segment: for good when the module
     /// goes, until [`Control::arrive`] when the guest is suspended. Process context.
     pub(crate) fn leave(&self) {
+        self.shared.recalled.store(0, Relaxed);
         {
             let mut state = self.state.lock();
             state.leaving = true;
@@ -154,6 +159,10 @@ impl Control {
         // The peers stay in the data path's table: as long as there are routes, frames for them go by
         // the uplink.
         let _ = nodes::remove_all();
+        drop(state);
+        if self.shared.recalled.load(Relaxed) != 0 {
+            fsleep(Delta::from_millis(UPLINK_MS));
+        }
     }
 
     /// Begins anew, as another instance and perhaps in another domain or on another host. Process

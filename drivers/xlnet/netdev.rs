@@ -101,6 +101,8 @@ pub(crate) struct Shared {
     pub(crate) tx_no_peer: Counter,
     /// Pages that peers have not let go of.
     pub(crate) pinned: Arc<Pinned>,
+    /// Frames were taken back from a channel and given to the uplink.
+    pub(crate) recalled: Atomic<u32>,
     /// Counts the changes of the peer list.
     pub(crate) generation: Atomic<u64>,
     /// The device is up.
@@ -139,6 +141,7 @@ impl Shared {
                 departed: Counters::new(),
                 tx_no_peer: Counter::new(),
                 pinned,
+                recalled: Atomic::new(0),
                 generation: Atomic::new(1),
                 up: Atomic::new(0),
                 claim <- new_mutex!((Claims::default(), false), "xlnet_claim"),

@@ -84,6 +84,8 @@ counters! {
     tx_full,
     /// Frames sent by the uplink because no channel was up.
     tx_uplink,
+    /// Frames that the peer had left in the FIFO when it was given up, sent by the uplink.
+    tx_recalled,
     /// Frames held until the channel was up.
     tx_held,
     /// Frames for which there was no way.

@@ -28,6 +28,11 @@ use kernel::{
 /// EtherTypes that the peer's uplink takes as its own: the addresses are the uplink's.
 const UPLINK_TYPES: [u16; 2] = [0x0800, 0x86dd];
 
+/// Whether the uplink of its receiver knows what to do with a frame.
+pub(crate) fn goes_by_uplink(header: &EthernetHeader) -> bool {
+    !header.dst.is_multicast() && UPLINK_TYPES.contains(&header.ethertype)
+}
+
 /// Sends a frame. Bottom halves disabled.
 pub(crate) fn transmit(shared: &Shared, dev: &Device, skb: SkBuff, queue: u16, more: bool) {
     let Some(header) = EthernetHeader::parse(skb.head()) else {
@@ -90,9 +95,7 @@ fn to_peer(
     if peer.path() != Path::Fault && peer.want() {
         shared.control.trigger();
     }
-    let skb = if header.dst.is_multicast() || !UPLINK_TYPES.contains(&header.ethertype) {
-        skb
-    } else {
+    let skb = if goes_by_uplink(header) {
         match shared.by_uplink(dev, peer, skb) {
             Ok(()) => {
                 peer.stats.tx_uplink.add_shared(1);
@@ -101,6 +104,8 @@ fn to_peer(
             }
             Err(skb) => skb,
         }
+    } else {
+        skb
     };
     hold(dev, peer, skb, queue);
 }

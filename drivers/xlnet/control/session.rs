@@ -200,7 +200,7 @@ impl Session {
 
     /// Lets go of everything at once.
     pub(super) fn abandon(&mut self, cx: &mut Context<'_>) {
-        self.release(cx);
+        self.recall(cx);
         tx::discard_hold(cx.dev, &self.peer, false);
         self.peer.set_path(Path::Idle);
         cx.shared.departed.absorb(&self.peer.stats);
@@ -215,14 +215,14 @@ impl Session {
                 Ok(ChannelState::SettingUp) => {}
                 Ok(ChannelState::Ready) => self.feed(cx, Event::PeerReady),
                 Ok(ChannelState::Closing) => self.feed(cx, Event::PeerClosing),
-                Ok(ChannelState::Gone) => self.feed_gone(cx),
+                Ok(ChannelState::Gone | ChannelState::Recalled) => self.feed_gone(cx),
                 Err(fault) => channel.set_fault(fault),
             }
         }
         // Once the peer has said that it closes, it produces nothing more: an empty ring stays so.
         let closing = matches!(
             channel.peer_state(),
-            Ok(ChannelState::Closing | ChannelState::Gone)
+            Ok(ChannelState::Closing | ChannelState::Gone | ChannelState::Recalled)
         );
         if matches!(self.state, State::Draining { .. }) && closing {
             with_bh_disabled(|| channel.schedule());

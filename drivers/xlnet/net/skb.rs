@@ -102,7 +102,17 @@ impl SkBuff {
         if skb.add_pages(pool, paged) {
             return Ok(skb);
         }
-        Self::alloc_scattered(dev, paged)
+        Self::alloc_scattered(dev, LINEAR_HEAD, paged)
+    }
+
+    /// Allocates a buffer of `len` bytes for a frame that is to be sent. Any context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn alloc_tx(dev: &Device, len: u32) -> Result<Self> {
+        let linear = len.min(LINEAR_HEAD);
+        Self::alloc_scattered(dev, linear, len.saturating_sub(linear))
     }
 
     fn alloc_linear<T: Poll>(napi: &Napi<T>, len: u32) -> Result<Self> {
@@ -142,13 +152,14 @@ impl SkBuff {
         true
     }
 
-    /// Allocates a buffer whose fragments are new pages, as few as can be had.
-    fn alloc_scattered(dev: &Device, paged: u32) -> Result<Self> {
+    /// Allocates a buffer of `linear` bytes and `paged` ones in fragments of new pages, as few as can be
+    /// had.
+    fn alloc_scattered(dev: &Device, linear: u32, paged: u32) -> Result<Self> {
         let mut error = 0;
         // SAFETY: No requirements; `error` is valid for writes.
         let ptr = unsafe {
             bindings::alloc_skb_with_frags(
-                LINEAR_HEAD as usize,
+                linear as usize,
                 paged as usize,
                 FRAGMENT_ORDER,
                 &mut error,
@@ -156,13 +167,13 @@ impl SkBuff {
             )
         };
         let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
-        // SAFETY: The buffer was allocated with a linear part of `LINEAR_HEAD` and fragments of
+        // SAFETY: The buffer was allocated with a linear part of `linear` and fragments of
         // `paged` bytes, which are accounted here as `sock_alloc_send_pskb()` does.
         unsafe {
             let skb = ptr.as_ptr();
-            bindings::skb_put(skb, LINEAR_HEAD);
+            bindings::skb_put(skb, linear);
             (*skb).data_len = paged;
-            (*skb).len = LINEAR_HEAD.saturating_add(paged);
+            (*skb).len = linear.saturating_add(paged);
             bindings::xlnet_skb_set_dev(skb, dev.as_ptr());
         }
         // INVARIANT: A new buffer is ours.
@@ -273,6 +284,17 @@ impl SkBuff {
         };
         // SAFETY: By the type invariants; `raw` lives through the call.
         to_result(unsafe { bindings::xlnet_virtio_net_hdr_to_skb(self.as_ptr(), &raw) })
+    }
+
+    /// Says that the frame is of this EtherType and has its network header behind an Ethernet header, as
+    /// those are that the stack sends.
+    pub(crate) fn set_network_header(&mut self, ethertype: u16) {
+        // SAFETY: By the type invariants.
+        unsafe {
+            bindings::xlnet_skb_reset_mac_header(self.as_ptr());
+            bindings::xlnet_skb_set_network_header(self.as_ptr(), 14);
+            bindings::xlnet_skb_set_protocol(self.as_ptr(), ethertype.to_be());
+        }
     }
 
     /// Gives the frame to the stack as received on `dev`. Only from the poll of `napi`.

@@ -7,6 +7,8 @@
 //! poll and, to see whether it is empty, by the control task.
 
 mod moderation;
+mod recall;
+mod receive;
 mod send;
 mod watch;
 
@@ -26,17 +28,12 @@ use crate::{
     peer::Peer,
     proto::{
         fault::PeerFault,
-        frame::is_bare_ack,
         layout::{
-            record_size,
             ChannelState,
             Role, //
         },
     },
-    rx::{
-        self,
-        Rx, //
-    },
+    rx::Rx,
     xen::{
         evtchn::{
             Handler,
@@ -45,10 +42,7 @@ use crate::{
         memory::Memory,
     },
 };
-use moderation::{
-    Arrivals,
-    DELAY_EVENTS, //
-};
+use moderation::DELAY_EVENTS;
 use send::Tx;
 use watch::Pace;
 
@@ -65,9 +59,6 @@ use kernel::{
         SpinLock, //
     },
 };
-
-/// Bytes consumed after which the poll looks whether the peer waits for space, beside at its end.
-const FREED_LOOK: u32 = 32 << 10;
 
 /// The queue that channels share when there are more of them than queues.
 pub(crate) const SHARED_QUEUE: u16 = TX_QUEUES - 1;
@@ -198,58 +189,6 @@ impl Channel {
         }
     }
 
-    /// Whether all that the peer has produced is consumed. Bottom halves disabled.
-    pub(crate) fn rx_empty(&self) -> bool {
-        match self.rx.lock().fifo.next() {
-            Ok(record) => record.is_none(),
-            Err(fault) => {
-                self.set_fault(fault);
-                true
-            }
-        }
-    }
-
-    /// Takes up to `budget` frames out of the FIFO and gives them to the stack.
-    fn receive(&self, dev: &Device, budget: u32) -> Arrivals {
-        let mut found = Arrivals::none();
-        let mut freed = 0u32;
-        while found.frames < budget {
-            let mut rx = self.rx.lock();
-            let record = match rx.fifo.next() {
-                Ok(Some(record)) => record,
-                Ok(None) => break,
-                Err(fault) => {
-                    self.set_fault(fault);
-                    break;
-                }
-            };
-            let frame = rx::take(&self.napi, dev, &self.peer, &mut rx, &record);
-            freed = freed.saturating_add(record_size(record.header().len));
-            found.add(record.header());
-            rx.fifo.release(record);
-            rx.fifo.publish();
-            // A peer that waits for space should work while the stack does.
-            let kick = freed >= FREED_LOOK && rx.fifo.should_kick();
-            drop(rx);
-            if freed >= FREED_LOOK {
-                freed = 0;
-            }
-            if kick {
-                self.kick_counted();
-            }
-            if let Some(skb) = frame {
-                if !is_bare_ack(skb.head()) {
-                    self.answered.store(1, Relaxed);
-                }
-                rx::deliver(&self.napi, dev, &self.peer, self.queue, skb);
-            }
-        }
-        if found.frames != 0 && self.rx.lock().fifo.should_kick() {
-            self.kick_counted();
-        }
-        found
-    }
-
     /// Tells the control task if the peer's state word has changed; true if it has.
     fn look_at_state(&self) -> bool {
         let state = match self.peer_state() {
@@ -271,6 +210,9 @@ impl Channel {
     fn rearm(&self) {
         if self.is_watched() {
             return;
+        }
+        if self.is_recalled() {
+            return self.end_interrupt();
         }
         let armed = self.rx.lock().fifo.arm();
         match armed {

@@ -122,6 +122,8 @@ pub enum ChannelState {
     Closing = 2,
     /// Does not touch the shared memory any more.
     Gone = 3,
+    /// The same, and has taken back what the other end had not consumed, which must leave it.
+    Recalled = 4,
 }
 
 impl ChannelState {
@@ -136,6 +138,7 @@ impl ChannelState {
             1 => Ok(ChannelState::Ready),
             2 => Ok(ChannelState::Closing),
             3 => Ok(ChannelState::Gone),
+            4 => Ok(ChannelState::Recalled),
             _ => Err(PeerFault::BadState),
         }
     }

@@ -116,14 +116,14 @@ pub enum Event {
     PeerReady,
     /// The peer's state word says it is closing.
     PeerClosing,
-    /// The peer's state word says it is gone.
+    /// The peer's state word says it is gone or has recalled what it sent.
     PeerGone,
     /// No frame has passed for a while, and both rings are empty.
     Idle,
     /// The set-up or the draining took too long.
     Timeout,
     /// Our receiving ring was found empty after the peer's state word was read as closing or gone, so
-    /// that nothing more will come.
+    /// that nothing more will come; or the peer has recalled what is in it.
     Drained,
     /// The peer did what no conforming peer does.
     Fault,
@@ -344,7 +344,7 @@ fn draining(
     event: Event,
 ) -> (State, Actions) {
     let (now_drained, now_gone) = match (role, event) {
-        (_, Event::Timeout) => return close(number),
+        (_, Event::Timeout) => return close_deserted(number),
         (_, Event::Fault) => return fault(number),
         (_, Event::Drained) => (true, gone),
         (_, Event::PeerGone) => (drained, true),
@@ -362,7 +362,11 @@ fn draining(
     }
     // The listener's memory goes last. The listener reads what the connector left there without it.
     if now_drained && (now_gone || role == Role::Connector) {
-        let (state, closing) = close(number);
+        let (state, closing) = if now_gone {
+            close_deserted(number)
+        } else {
+            close(number)
+        };
         return (state, actions | closing);
     }
     let state = State::Draining {
@@ -389,6 +393,14 @@ fn close(number: u32) -> (State, Actions) {
     (
         State::Idle { last: number },
         Action::Release | Action::WithdrawNode | Action::Reread,
+    )
+}
+
+/// Closes a channel that the peer does not read any more, or not in time.
+fn close_deserted(number: u32) -> (State, Actions) {
+    (
+        State::Idle { last: number },
+        Action::Recall | Action::WithdrawNode | Action::Reread,
     )
 }
 

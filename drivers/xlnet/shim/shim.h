@@ -87,6 +87,8 @@ int xlnet_dev_queue_xmit(struct sk_buff *skb);
 u16 xlnet_skb_get_queue_mapping(const struct sk_buff *skb);
 void xlnet_skb_set_queue_mapping(struct sk_buff *skb, u16 queue);
 void xlnet_skb_record_rx_queue(struct sk_buff *skb, u16 queue);
+void xlnet_skb_reset_mac_header(struct sk_buff *skb);
+void xlnet_skb_set_network_header(struct sk_buff *skb, int offset);
 void xlnet_skb_set_protocol(struct sk_buff *skb, __be16 protocol);
 void xlnet_skb_set_dev(struct sk_buff *skb, struct net_device *dev);
 int xlnet_virtio_net_hdr_from_skb(const struct sk_buff *skb, struct virtio_net_hdr *hdr);

@@ -195,13 +195,13 @@ fn every_fault_has_a_place_and_a_name_of_its_own() {
 
 #[test]
 fn state_words_are_checked() {
-    for raw in 0..4 {
+    for raw in 0..5 {
         assert_eq!(
             ChannelState::from_raw(raw).map(|state| state as u32),
             Ok(raw)
         );
     }
-    for raw in [4, 0x100, u32::MAX] {
+    for raw in [5, 0x100, u32::MAX] {
         assert_eq!(ChannelState::from_raw(raw), Err(PeerFault::BadState));
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Two state machines on a host: xenstore that is relayed late, set-ups that fail, timeouts at any
-//! moment. Whatever happened, they agree in the end, and a channel that is closed in order loses
-//! no frame.
+//! moment. Whatever happened, they agree in the end, a channel that is closed in order loses no frame,
+//! and of one that is not the sender takes back what the other has left.
 
 use std::collections::HashMap;
 
@@ -43,6 +43,10 @@ struct Host {
 
 const LISTENER: usize = 0;
 const CONNECTOR: usize = 1;
+
+fn is_gone(word: ChannelState) -> bool {
+    matches!(word, ChannelState::Gone | ChannelState::Recalled)
+}
 
 impl Host {
     fn new() -> Self {
@@ -89,19 +93,23 @@ impl Host {
                     channel.word[me] = ChannelState::Closing;
                 }
             }
-            Action::Release => {
+            Action::Release | Action::Recall => {
                 let channel = self
                     .channels
                     .get_mut(&old)
                     .expect("released what never was");
                 channel.word[me] = ChannelState::Gone;
+                if action == Action::Recall {
+                    channel.word[me] = ChannelState::Recalled;
+                    channel.queued[me] = 0;
+                }
                 let drained = matches!(before, State::Draining { drained: true, .. });
                 let in_time = event != Event::Timeout && event != Event::Fault;
                 channel.orderly &= in_time && (drained || event == Event::Drained);
                 if me == LISTENER {
                     assert!(channel.granted, "granted once, ended twice");
                     channel.granted = false;
-                    let gone = channel.word[CONNECTOR] == ChannelState::Gone;
+                    let gone = is_gone(channel.word[CONNECTOR]);
                     let past = matches!(event, Event::PeerWants(_))
                         || matches!(before, State::Draining { gone: true, .. });
                     let early = channel.orderly && !gone && !past;
@@ -177,7 +185,7 @@ impl Host {
             ChannelState::SettingUp => {}
             ChannelState::Ready => self.feed(me, Event::PeerReady),
             ChannelState::Closing => self.feed(me, Event::PeerClosing),
-            ChannelState::Gone => self.feed(me, Event::PeerGone),
+            ChannelState::Gone | ChannelState::Recalled => self.feed(me, Event::PeerGone),
         }
         let receiving = matches!(
             self.guests[me].state,
@@ -187,8 +195,11 @@ impl Host {
             return;
         }
         if let Some(channel) = self.held(me) {
+            if word == ChannelState::Recalled {
+                assert_eq!(channel.queued[1 - me], 0, "recalled, and yet there");
+            }
             channel.queued[1 - me] = 0;
-            if matches!(word, ChannelState::Closing | ChannelState::Gone) {
+            if word == ChannelState::Closing || is_gone(word) {
                 self.feed(me, Event::Drained);
             }
         }
@@ -277,8 +288,12 @@ impl Host {
     fn assert_nothing_left(&self) {
         for (number, channel) in &self.channels {
             assert!(!channel.granted, "channel {number} is still granted");
-            if channel.orderly && channel.word == [ChannelState::Gone; 2] {
-                assert_eq!(channel.queued, [0, 0], "frames lost in channel {number}");
+            if channel.word.into_iter().all(is_gone) {
+                // Only the connector goes without waiting for the other, to read what it has left.
+                assert_eq!(channel.queued[LISTENER], 0, "lost in channel {number}");
+                if channel.orderly {
+                    assert_eq!(channel.queued[CONNECTOR], 0, "lost in channel {number}");
+                }
             }
         }
     }

@@ -86,7 +86,7 @@ impl Caller {
         }
         for action in actions.iter() {
             match action {
-                Action::Release => {
+                Action::Release | Action::Recall => {
                     assert!(self.held.is_some(), "nothing to release: {context}");
                     assert_eq!(self.held, before.number(), "{context}");
                     self.held = None;

@@ -41,6 +41,7 @@ impl Session {
             Action::BeginDrain => self.stop_sending(cx),
             Action::SayClosing => self.say(ChannelState::Closing),
             Action::Release => self.release(cx),
+            Action::Recall => self.recall(cx),
             Action::WithdrawNode => {
                 let _ = nodes::remove_request(self.peer.domid);
             }
@@ -186,9 +187,23 @@ impl Session {
         cx.dev.wake_queue(link.channel.queue);
     }
 
-    pub(super) fn release(&mut self, cx: &mut Context<'_>) {
+    fn release(&mut self, cx: &mut Context<'_>) {
         self.stop_sending(cx);
         self.say(ChannelState::Gone);
+        self.let_go(cx);
+    }
+
+    /// Releases the channel, and sends by the uplink what the peer has left in it.
+    pub(super) fn recall(&mut self, cx: &mut Context<'_>) {
+        self.stop_sending(cx);
+        self.say(ChannelState::Recalled);
+        if let Some(link) = &self.link {
+            with_bh_disabled(|| link.channel.recall(cx.dev));
+        }
+        self.let_go(cx);
+    }
+
+    fn let_go(&mut self, cx: &mut Context<'_>) {
         drop(self.peer.channel.replace(None));
         self.unmapped = None;
         if let Some(link) = self.link.take() {

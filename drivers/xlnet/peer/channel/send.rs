@@ -36,7 +36,7 @@ const HEADROOM: u32 = record_size(MAX_FRAME_LEN);
 
 /// The transmit side.
 pub(super) struct Tx {
-    producer: Producer<Ring>,
+    pub(super) producer: Producer<Ring>,
     /// Frames may be put in.
     open: bool,
     sender: Sender,

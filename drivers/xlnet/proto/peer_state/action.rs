@@ -15,6 +15,9 @@ pub enum Action {
     /// Write gone into our state word, kick, and let go of the channel of the state *before* the
     /// step: unmap it or end its grants, and close the event channel.
     Release,
+    /// The same of a peer that has not taken all we sent: write recalled in place of gone, and send what
+    /// it left by another way.
+    Recall,
     /// Remove our node for this peer.
     WithdrawNode,
     /// Publish `want`, the number of the new state.
@@ -35,10 +38,11 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order to perform those of one step in.
-    pub const ALL: [Action; 10] = [
+    pub const ALL: [Action; 11] = [
         Action::BeginDrain,
         Action::SayClosing,
         Action::Release,
+        Action::Recall,
         Action::WithdrawNode,
         Action::PublishWant,
         Action::BuildOffer,
