@@ -59,7 +59,9 @@ use kernel::{
     },
     time::{
         delay::fsleep,
-        Delta, //
+        Delta,
+        Instant,
+        Monotonic, //
     },
 };
 use session::Session;
@@ -134,6 +136,7 @@ impl Control {
     /// Closes every channel, in bounded time, and withdraws from the segment: for good when the module
     /// goes, until [`Control::arrive`] when the guest is suspended. Process context.
     pub(crate) fn leave(&self) {
+        let begun = Instant::<Monotonic>::now();
         self.shared.recalled.store(0, Relaxed);
         {
             let mut state = self.state.lock();
@@ -163,6 +166,8 @@ impl Control {
         if self.shared.recalled.load(Relaxed) != 0 {
             fsleep(Delta::from_millis(UPLINK_MS));
         }
+        let took = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
+        self.shared.last_leave_ms.store(took, Relaxed);
     }
 
     /// Begins anew, as another instance and perhaps in another domain or on another host. Process

@@ -67,7 +67,7 @@ const RING_SHIFT: u32 = 18;
 const USECS_MAX: u32 = 10_000;
 
 /// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
-const FIXED_ROWS: u32 = 5;
+const FIXED_ROWS: u32 = 6;
 
 /// What the data path, the control task and the callbacks share.
 #[pin_data]
@@ -101,6 +101,8 @@ pub(crate) struct Shared {
     pub(crate) tx_no_peer: Counter,
     /// Pages that peers have not let go of.
     pub(crate) pinned: Arc<Pinned>,
+    /// Milliseconds that the last suspend took to let go of all channels.
+    pub(crate) last_leave_ms: Atomic<u32>,
     /// Frames were taken back from a channel and given to the uplink.
     pub(crate) recalled: Atomic<u32>,
     /// Counts the changes of the peer list.
@@ -141,6 +143,7 @@ impl Shared {
                 departed: Counters::new(),
                 tx_no_peer: Counter::new(),
                 pinned,
+                last_leave_ms: Atomic::new(0),
                 recalled: Atomic::new(0),
                 generation: Atomic::new(1),
                 up: Atomic::new(0),
@@ -293,6 +296,10 @@ impl Driver for Shared {
         );
         row(format_args!("tx_no_peer"), self.tx_no_peer.get());
         row(format_args!("event_ns"), self.event_cost.nanos());
+        row(
+            format_args!("last_leave_ms"),
+            self.last_leave_ms.load(Relaxed).into(),
+        );
         self.departed
             .each(|name, value| row(format_args!("departed_{name}"), value));
         for peer in table.iter().flat_map(|table| table.iter()) {

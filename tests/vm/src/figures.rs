@@ -18,6 +18,9 @@ const THROWN_AWAY: [&str; 5] = [
     "_no_memory",
 ];
 
+/// What says how it is now, beside `peers`.
+const NOT_COUNTERS: [&str; 3] = ["pages_pinned", "event_ns", "last_leave_ms"];
+
 /// Counters as `ethtool -S xlnet0` names them, or `link_` and their name below `/sys/class/net/xlnet0/statistics`.
 #[derive(Debug)]
 pub struct Figures(HashMap<String, u64>);
@@ -33,9 +36,8 @@ impl Figures {
 
     fn parse(text: &str) -> Result<Self> {
         text.lines()
-            // `peers`, `pages_pinned` and `event_ns` say how it is now.
             .filter(|line| line.contains('_'))
-            .filter(|line| !line.contains("pages_pinned") && !line.contains("event_ns"))
+            .filter(|line| !NOT_COUNTERS.iter().any(|name| line.contains(name)))
             .map(|line| {
                 let (name, value) = line.split_once(':').context(line.to_owned())?;
                 let value = value.trim().parse().context(line.to_owned())?;
@@ -127,6 +129,17 @@ fn sum(place: &Agent, files: &str) -> Result<u64> {
 pub fn counter(guest: &Agent, domid: u32, name: &str) -> Result<u64> {
     let figures = Figures::read(guest)?;
     Ok(figures.get(&format!("peer{domid}_{name}")).unwrap_or(0))
+}
+
+/// How long, in milliseconds of the guest's time, its driver took to let go of all channels when it was last suspended.
+///
+/// # Errors
+/// If there is no xlnet0.
+pub fn last_leave_ms(guest: &Agent) -> Result<u32> {
+    let text = guest.sh("ethtool -S xlnet0 | sed -n 's/^ *last_leave_ms: //p'")?;
+    text.trim()
+        .parse()
+        .with_context(|| format!("last_leave_ms: {text:?}"))
 }
 
 #[cfg(test)]
