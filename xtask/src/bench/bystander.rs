@@ -16,6 +16,17 @@ const TESTS: [Test; 2] = [Test::TcpStream { size: 65536 }, Test::TcpRr { size: 1
 /// Dom0's end of the bridge the uplinks are on.
 const DOM0: &str = "10.77.0.1";
 
+/// Loads the module, and waits for its first peer.
+const LOAD: &str = "modprobe xlnet
+    for i in $(seq 100); do
+        grep -q '^peer ' /sys/class/net/xlnet0/xlnet/peers && exit 0; sleep 0.2
+    done; exit 1";
+
+/// Waits until nothing that followed from that takes the processor: udev, routes, addresses.
+const SETTLE: &str =
+    "udevadm settle; [ ! -e /sys/class/net/xlnet0 ] || xlnet-route status >/dev/null
+    sleep 5; udevadm settle";
+
 /// One test, with the module loaded in the guest and without it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Bystander {
@@ -63,13 +74,9 @@ pub fn measure(bed: &Bed, pair: &Pair, seconds: u32, rounds: u32) -> Result<Vec<
         // With, without; without, with: what drifts meanwhile touches both alike.
         for turn in 0..2 {
             if turn == 1 {
-                guest.sh(if loaded {
-                    "rmmod xlnet"
-                } else {
-                    "modprobe xlnet"
-                })?;
+                guest.sh(if loaded { "rmmod xlnet" } else { LOAD })?;
                 loaded = !loaded;
-                guest.sh("udevadm settle")?;
+                guest.sh(SETTLE)?;
             }
             for entry in &mut all {
                 let figures = netperf::measure(guest, entry.test, DOM0, seconds)?;
@@ -82,7 +89,8 @@ pub fn measure(bed: &Bed, pair: &Pair, seconds: u32, rounds: u32) -> Result<Vec<
         }
     }
     if !loaded {
-        guest.sh("modprobe xlnet && udevadm settle")?;
+        guest.sh(LOAD)?;
+        guest.sh(SETTLE)?;
     }
     Ok(all)
 }
