@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `cargo xtask test`: everything that can be checked, from formatting to real Xen.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, time::Instant};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, thread, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
 use xlnet_lab::{
     cache::Cache,
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long)]
     list: bool,
     /// How long each fuzz target runs, in seconds
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     fuzz_seconds: u32,
     /// Print the results as JSON, before the closing line
     #[arg(long)]
@@ -75,23 +75,30 @@ pub fn run(args: &Args) -> Result<bool> {
     needs::ensure(&cache)?;
     let project = Project::find()?;
     let wanted = |area| args.areas.is_empty() || args.areas.contains(&area);
-    let mut tests = Tests {
-        cache: &cache,
-        project: &project,
-        results: Vec::new(),
-    };
+    let mut tests = Tests::new(&cache, &project);
     if wanted(Area::Lint) {
         tests.lint()?;
     }
-    if wanted(Area::Host) {
-        tests.host(args.fuzz_seconds)?;
-    }
-    if wanted(Area::Helper) {
-        tests.helper()?;
-    }
-    if wanted(Area::Route) {
-        tests.route()?;
-    }
+    // Neither of the two fills a machine's processors by itself.
+    let beside = thread::scope(|scope| {
+        let beside = scope.spawn(|| -> Result<_> {
+            let mut tests = Tests::new(&cache, &project);
+            if wanted(Area::Helper) {
+                tests.helper()?;
+            }
+            if wanted(Area::Route) {
+                tests.route()?;
+            }
+            Ok(tests.results)
+        });
+        if wanted(Area::Host) {
+            tests.host(args.fuzz_seconds)?;
+        }
+        beside
+            .join()
+            .unwrap_or_else(|_| bail!("a testing thread panicked"))
+    })?;
+    tests.results.extend(beside);
     if wanted(Area::Vm) && !chosen.is_empty() {
         tests.vm(&chosen);
     }
@@ -104,7 +111,15 @@ struct Tests<'a> {
     results: Vec<Checked>,
 }
 
-impl Tests<'_> {
+impl<'a> Tests<'a> {
+    fn new(cache: &'a Cache, project: &'a Project) -> Self {
+        Self {
+            cache,
+            project,
+            results: Vec::new(),
+        }
+    }
+
     fn lint(&mut self) -> Result<()> {
         self.check("rustfmt", cargo().args(["fmt", "--all", "--check"]));
         self.check(

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the lab needs of the machine it runs on.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::{bail, Context, Result};
 use nix::unistd::geteuid;
@@ -51,11 +57,15 @@ pub fn ensure(cache: &Cache) -> Result<()> {
     install(cache, &missing)
 }
 
+/// Held while apt-get runs, which fails where another does.
+static APT: Mutex<()> = Mutex::new(());
+
 /// Installs Debian packages on this machine.
 ///
 /// # Errors
 /// If apt-get fails, with the line to run by hand.
 pub fn install(cache: &Cache, packages: &BTreeSet<&str>) -> Result<()> {
+    let _alone = APT.lock().unwrap_or_else(PoisonError::into_inner);
     let list = packages.iter().copied().collect::<Vec<_>>().join(" ");
     let log = cache.log("apt");
     cache
