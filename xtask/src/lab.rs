@@ -184,13 +184,14 @@ fn up(cache: &Cache, options: &Up) -> Result<()> {
     if options.load {
         host.start_helper()?;
     }
-    for number in 1..=options.guests {
-        let guest = cache
-            .progress()
-            .step(&format!("create guest g{number}"), || {
-                host.create_guest(options.kind.guest(number))
-            })?;
-        if options.load {
+    let configs: Vec<_> = (1..=options.guests)
+        .map(|number| options.kind.guest(number))
+        .collect();
+    cache
+        .progress()
+        .step("create guests", || host.create_guests(&configs))?;
+    if options.load {
+        for guest in host.guests() {
             guest.sh("modprobe xlnet")?;
         }
     }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     agent::Agent,
     cache::{remove_tree, Cache},
-    guest::{Guest, GuestConfig},
+    guest::Guest,
     image::Images,
     logs::Reader,
     payload::Payload,
@@ -30,6 +30,7 @@ use crate::{
 };
 
 mod collect;
+mod guests;
 
 /// How long a machine may take to boot, in real time.
 const BOOT: Duration = Duration::from_secs(180);
@@ -209,68 +210,6 @@ impl Host {
         )
     }
 
-    /// Creates a guest and waits until commands can be run in it.
-    ///
-    /// # Errors
-    /// If `xl` fails or the guest does not come up: then with the end of its console.
-    pub fn create_guest(&mut self, config: GuestConfig) -> Result<Guest> {
-        let guest = self.start_guest(config)?;
-        self.await_guest(&guest)?;
-        Ok(guest)
-    }
-
-    /// Creates a guest and leaves it to boot. PVH guests that boot at once fault here: wait for each.
-    ///
-    /// # Errors
-    /// If `xl` fails.
-    pub fn start_guest(&mut self, config: GuestConfig) -> Result<Guest> {
-        let name = config.name();
-        let file = format!("/etc/xen/{name}.cfg");
-        self.put(&file, config.xl_config(self.state.config.cpus)?.as_bytes())?;
-        self.sh(&format!("xl create {file}"))?;
-        let agent = self.state.dom0.behind(&name, &config.control_ip());
-        let guest = Guest {
-            config,
-            agent,
-            dom0: self.state.dom0.clone(),
-        };
-        self.state
-            .guests
-            .retain(|other| other.config.number != guest.config.number);
-        self.state.guests.push(guest.clone());
-        self.save()?;
-        Ok(guest)
-    }
-
-    /// Waits until commands can be run in `guest`.
-    ///
-    /// # Errors
-    /// If it does not come up.
-    pub fn await_guest(&self, guest: &Guest) -> Result<()> {
-        let deadline = Instant::now() + BOOT;
-        let name = guest.config.name();
-        loop {
-            if let Ok(output) = guest.run(&["true"], b"", Duration::from_secs(5)) {
-                if output.success() {
-                    return Ok(());
-                }
-            }
-            let console = format!("tail -n 15 /var/log/xen/console/guest-{name}.log");
-            if !self.try_sh(&format!("xl domid {name}"))?.success() {
-                let words = self.try_sh(&console)?.text();
-                bail!(
-                    "guest {name} has ended; {}; its console ends in\n{words}",
-                    self.fault_hint()
-                );
-            }
-            if Instant::now() > deadline {
-                let words = self.try_sh(&console)?.text();
-                bail!("guest {name} is not up after {BOOT:?}; its console ends in\n{words}");
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
     /// Starts `xlnetd` in Dom0, with its log beside Xen's own, and waits until it answers.
     ///
     /// # Errors
@@ -280,39 +219,6 @@ impl Host {
             for i in $(seq 50); do xlnetd status >/dev/null 2>&1 && exit 0; sleep 0.2; done
             tail -n 20 /var/log/xen/xlnetd.log >&2; exit 1";
         self.sh(script).context("starting xlnetd").map(drop)
-    }
-
-    fn fault_hint(&self) -> &'static str {
-        let log = fs::read(self.dir.join("xen.log")).unwrap_or_default();
-        if String::from_utf8_lossy(&log).contains("riple fault") {
-            "Xen reports a triple fault: the emulator's known fault, run it again on an idle machine"
-        } else {
-            "Xen reports no fault"
-        }
-    }
-
-    /// The guests made so far, destroyed ones included.
-    #[must_use]
-    pub fn guests(&self) -> &[Guest] {
-        &self.state.guests
-    }
-
-    /// The guest of this name.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn guest(&self, name: &str) -> Result<&Guest> {
-        let names: Vec<_> = self
-            .state
-            .guests
-            .iter()
-            .map(|guest| guest.config.name())
-            .collect();
-        self.state
-            .guests
-            .iter()
-            .find(|guest| guest.config.name() == name)
-            .with_context(|| format!("no guest {name}: there are {}", names.join(", ")))
     }
 
     /// What was booted.

@@ -184,12 +184,7 @@ impl Maker {
                 other.start_helper()?;
             }
         }
-        let all: Vec<u8> = (1..=spec.guests).collect();
-        // PVH guests that boot at once fault.
-        let at_once = if spec.kind == Kind::Pv { all.len() } else { 1 };
-        for numbers in all.chunks(at_once.max(1)) {
-            bed.add_guests(numbers)?;
-        }
+        bed.add_guests(&(1..=spec.guests).collect::<Vec<_>>())?;
         Ok(bed)
     }
 
@@ -246,18 +241,18 @@ impl Bed {
         self.g(number)
     }
 
-    /// Makes several, which boot at once.
     fn add_guests(&mut self, numbers: &[u8]) -> Result<()> {
-        let names: Vec<_> = numbers.iter().map(|number| format!("g{number}")).collect();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let configs: Vec<_> = numbers
+            .iter()
+            .map(|&number| self.guest_config(number))
+            .collect();
+        let names: Vec<_> = configs.iter().map(GuestConfig::name).collect();
         let progress = self.cache.progress().clone();
         progress.step(&format!("create guest {}", names.join(", ")), || {
-            let started = numbers
-                .iter()
-                .map(|&number| self.host.start_guest(self.guest_config(number)))
-                .collect::<Result<Vec<_>>>()?;
-            started
-                .iter()
-                .try_for_each(|guest| self.host.await_guest(guest))
+            self.host.create_guests(&configs)
         })?;
         if self.spec.xlnet {
             for &number in numbers {
