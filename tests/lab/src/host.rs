@@ -31,6 +31,7 @@ use crate::{
 
 mod collect;
 mod guests;
+mod migrate;
 
 /// How long a machine may take to boot, in real time.
 const BOOT: Duration = Duration::from_secs(180);

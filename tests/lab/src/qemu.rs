@@ -97,6 +97,12 @@ impl HostConfig {
         options
     }
 
+    /// IPv4 address of its Dom0 on the guests' segment.
+    #[must_use]
+    pub fn ip(&self) -> String {
+        format!("10.77.0.{}", self.number)
+    }
+
     fn link_mac(&self) -> String {
         format!("52:54:00:77:00:{:02x}", self.number)
     }
