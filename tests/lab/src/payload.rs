@@ -98,6 +98,14 @@ enum Source {
     Copy(PathBuf),
 }
 
+/// The lab's own programs.
+const PROGRAMS: [&str; 4] = [
+    "xlnet-lab-agent",
+    "xlnet-lab-fpu",
+    "xlnet-lab-flow",
+    "xlnet-lab-path",
+];
+
 /// Which root a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
@@ -113,7 +121,7 @@ impl Payload {
     pub fn new(bin_dir: &Path) -> Self {
         let mut payload = Self::default();
         for place in [For::Dom0, For::Guest] {
-            for program in ["xlnet-lab-agent", "xlnet-lab-fpu", "xlnet-lab-flow"] {
+            for program in PROGRAMS {
                 payload.copy(
                     place,
                     bin_dir.join(program),

@@ -2,7 +2,10 @@
 //! A guest dies, the daemon dies: what has nothing to do with it goes on, and nothing of it is left.
 
 use anyhow::{ensure, Context, Result};
-use xlnet_lab::{agent::Background, guest::Guest};
+use xlnet_lab::{
+    agent::{Agent, Background},
+    guest::Guest,
+};
 
 use crate::{
     bed::eventually,
@@ -118,9 +121,9 @@ fn destroyed(bed: &mut Bed, victim: &Guest, survivors: &[Guest]) -> Result<()> {
 ///
 /// # Errors
 /// If something of it is left.
-pub(crate) fn await_gone(bed: &Bed, domid: u32) -> Result<()> {
-    eventually("no zombie is left", || {
-        let list = bed.sh("xl list")?;
+pub(crate) fn await_gone(dom0: &Agent, domid: u32) -> Result<()> {
+    eventually("nothing is left of the domain", || {
+        let list = dom0.sh("xl list")?;
         ensure!(
             !list.contains("(null)")
                 && list
@@ -129,13 +132,13 @@ pub(crate) fn await_gone(bed: &Bed, domid: u32) -> Result<()> {
                     .all(|line| line.split_whitespace().nth(1) != Some(&domid.to_string())),
             "{list}"
         );
+        let nodes = helper::nodes_if_any(dom0)?;
+        ensure!(
+            !nodes.contains(&format!("/peer/{domid} ")),
+            "a node names domain {domid}: {nodes}"
+        );
         Ok(true)
-    })?;
-    ensure!(
-        !helper::nodes(bed)?.contains(&format!("/peer/{domid} ")),
-        "a node names the dead domain"
-    );
-    Ok(())
+    })
 }
 
 /// What a guest's kernel says about the device and the routes, each with the guest's time.

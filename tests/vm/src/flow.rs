@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A flow of numbered records from one guest to another, as UDP datagrams or over one TCP connection, which tells every
-//! one that is lost, doubled or changed.
+//! one that is lost, doubled or changed, and when they arrived.
 
 use std::{collections::HashMap, fmt, thread::sleep, time::Duration};
 
@@ -19,17 +19,20 @@ const PROGRAM: &str = "/lab/bin/xlnet-lab-flow";
 const QUIET: Duration = Duration::from_secs(2);
 
 /// A flow under way. It ends when this is dropped.
-pub(crate) struct Flow {
+pub struct Flow {
     name: String,
     tcp: bool,
     port: u16,
-    sender: Background,
+    /// Until it has ended.
+    sender: Option<Background>,
+    /// What it said then.
+    ended: Option<Output>,
     receiver: Background,
     to: Guest,
 }
 
 /// What became of a flow.
-pub(crate) struct Report {
+pub struct Report {
     name: String,
     /// Records the sender's stack took.
     pub(crate) sent: u64,
@@ -43,6 +46,42 @@ pub(crate) struct Report {
     changed: u64,
     /// The first numbers that are missing below the highest that arrived.
     missing: String,
+    /// When the records arrived.
+    pub arrivals: Arrivals,
+}
+
+/// When records arrived, by the receiver's time since its boot, in seconds.
+pub struct Arrivals {
+    /// Begin and end of every time of 0.1 s or more without a record.
+    gaps: Vec<(f64, f64)>,
+}
+
+impl Arrivals {
+    fn parse(fields: &HashMap<String, String>) -> Result<Self> {
+        let field = |key: &str| fields.get(key).with_context(|| format!("no {key}"));
+        let begun: f64 = field("begun")?.parse().context("begun")?;
+        let gap = |word: &str| -> Option<(f64, f64)> {
+            let (from, to) = word.split_once('-')?;
+            let at = |ms: &str| Some(begun + ms.parse::<f64>().ok()? / 1000.0);
+            Some((at(from)?, at(to)?))
+        };
+        Ok(Self {
+            gaps: field("gaps")?
+                .split_whitespace()
+                .map(|word| gap(word).with_context(|| format!("gap {word:?}")))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// The longest time without a record, in seconds, of those that lie in `window` to some part; 0 if there is none of 0.1 s.
+    #[must_use]
+    pub fn longest_gap(&self, window: (f64, f64)) -> f64 {
+        self.gaps
+            .iter()
+            .filter(|(from, to)| *from < window.1 && *to > window.0)
+            .map(|(from, to)| to - from)
+            .fold(0.0, f64::max)
+    }
 }
 
 impl Flow {
@@ -50,7 +89,7 @@ impl Flow {
     ///
     /// # Errors
     /// If an agent cannot be reached.
-    pub(crate) fn start(from: &Guest, to: &Guest, port: u16, rate: u32) -> Result<Self> {
+    pub fn start(from: &Guest, to: &Guest, port: u16, rate: u32) -> Result<Self> {
         Self::start_by("udp", from, to, port, rate, "")
     }
 
@@ -60,6 +99,14 @@ impl Flow {
     /// As [`Flow::start`].
     pub(crate) fn start_tcp(from: &Guest, to: &Guest, port: u16, rate: u32) -> Result<Self> {
         Self::start_by("tcp", from, to, port, rate, "")
+    }
+
+    /// The same over one TCP connection, where each record waits for the answer to the one before.
+    ///
+    /// # Errors
+    /// As [`Flow::start`].
+    pub fn start_rr(from: &Guest, to: &Guest, port: u16, rate: u32) -> Result<Self> {
+        Self::start_by("rr", from, to, port, rate, "")
     }
 
     /// The same as [`Flow::start`], to begin at the moment the channel that stands now is closed.
@@ -84,7 +131,8 @@ impl Flow {
         let name = format!("{transport} flow {} to {}", from.name(), to.name());
         eventually(&format!("{name}: the receiver listens"), || {
             ensure!(!receiver.is_finished(), "it has ended");
-            let find = format!("grep -q ':{port:04X} ' /proc/net/{transport}");
+            let protocol = if transport == "udp" { "udp" } else { "tcp" };
+            let find = format!("grep -q ':{port:04X} ' /proc/net/{protocol}");
             Ok(to.try_sh(&find)?.success())
         })?;
         let ip = to.config.ip();
@@ -93,9 +141,10 @@ impl Flow {
         ))?;
         Ok(Self {
             name,
-            tcp: transport == "tcp",
+            tcp: transport != "udp",
             port,
-            sender,
+            sender: Some(sender),
+            ended: None,
             receiver,
             to: to.clone(),
         })
@@ -106,11 +155,18 @@ impl Flow {
         self.tcp
     }
 
+    /// Notes that a guest has come to another host. If it is the receiver, it is asked there from now on.
+    pub fn follow(&mut self, guest: &Guest) {
+        if guest.config.number == self.to.config.number {
+            self.to = guest.clone();
+        }
+    }
+
     /// Waits until at least `count` more datagrams have arrived.
     ///
     /// # Errors
     /// If they do not.
-    pub(crate) fn await_more(&self, count: u64) -> Result<()> {
+    pub fn await_more(&self, count: u64) -> Result<()> {
         let mut from = None;
         eventually(&format!("{}: {count} more datagrams", self.name), || {
             let now = progress(&self.to, self.port)?;
@@ -118,13 +174,26 @@ impl Flow {
         })
     }
 
+    /// Has the sender end. What it has sent may still arrive.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn end_sending(&mut self) -> Result<()> {
+        if let Some(mut sender) = self.sender.take() {
+            sender.signal(15)?;
+            self.ended = Some(sender.wait()?);
+        }
+        Ok(())
+    }
+
     /// Ends it, lets what is under way arrive, and says what became of it.
     ///
     /// # Errors
     /// If an end of it is gone.
-    pub(crate) fn stop(mut self) -> Result<Report> {
-        self.sender.signal(15)?;
-        let sender = fields(&self.sender.wait()?).context("the flow's sender")?;
+    pub fn stop(mut self) -> Result<Report> {
+        self.end_sending()?;
+        let sender = self.ended.take().context("the sender said nothing")?;
+        let sender = fields(&sender).context("the flow's sender")?;
         let number = |fields: &HashMap<String, String>, key: &str| -> Result<u64> {
             let text = fields.get(key).with_context(|| format!("no {key}"))?;
             text.parse().with_context(|| format!("{key}={text:?}"))
@@ -151,6 +220,7 @@ impl Flow {
             doubled: number(&receiver, "doubled")?,
             changed: number(&receiver, "changed")?,
             missing: receiver.get("missing").cloned().unwrap_or_default(),
+            arrivals: Arrivals::parse(&receiver)?,
         })
     }
 }
@@ -174,7 +244,8 @@ impl fmt::Display for Report {
 
 impl Report {
     /// How many datagrams were lost.
-    pub(crate) fn lost(&self) -> u64 {
+    #[must_use]
+    pub fn lost(&self) -> u64 {
         self.sent.saturating_sub(self.received)
     }
 
@@ -182,7 +253,7 @@ impl Report {
     ///
     /// # Errors
     /// If one did not.
-    pub(crate) fn is_lossless(&self) -> Result<()> {
+    pub fn is_lossless(&self) -> Result<()> {
         ensure!(self.lost() == 0, "lost datagrams: {self}");
         self.is_sound()
     }
@@ -209,4 +280,27 @@ fn fields(output: &Output) -> Result<HashMap<String, String>> {
         .filter_map(|line| line.split_once('='))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_found_where_they_lie() {
+        let fields = [("begun", "100.5"), ("gaps", "200-700 5000-5150")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        let arrivals = Arrivals::parse(&fields).unwrap();
+        for (window, gap) in [
+            ((100.0, 101.0), 0.5),
+            ((101.0, 102.0), 0.5),
+            ((102.0, 104.0), 0.0),
+        ] {
+            assert!(
+                (arrivals.longest_gap(window) - gap).abs() < 1e-6,
+                "{window:?}"
+            );
+        }
+    }
 }

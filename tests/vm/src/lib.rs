@@ -15,12 +15,14 @@ mod flow;
 mod helper;
 mod install;
 mod itself;
+mod journey;
 mod kinds;
 mod leaks;
 mod lifecycle;
 mod load;
 mod meter;
 mod moderation;
+mod path_log;
 mod policy;
 mod relocation;
 mod segment;
@@ -72,6 +74,7 @@ pub fn scenarios() -> Vec<Scenario> {
         lifecycle::SCENARIOS,
         death::SCENARIOS,
         relocation::SCENARIOS,
+        journey::SCENARIOS,
         traffic::SCENARIOS,
         segment::SCENARIOS,
         stream::SCENARIOS,

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sends numbered records at a rate, and tells of those that arrive which are lost, doubled or changed.
+//! Sends numbered records at a rate, and tells of those that arrive which are lost, doubled or changed, and when they came.
 //!
 //! Native and paced, because a shell that does this fills an emulated guest's processor and measures itself.
 //! Both ends run until SIGTERM and then print `key=value` lines. A record is its number and a pattern whose length follows
-//! from the number; it fits any uplink as a datagram. Over TCP, records are lines of one connection.
+//! from the number; it fits any uplink as a datagram. Over TCP, records are lines of one connection; by `rr`, the next is sent
+//! when the receiver has answered.
 
 use std::{
     collections::HashMap,
     env, fs,
-    io::{self, BufRead, BufReader, ErrorKind, Write},
+    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     process::ExitCode,
     sync::{
@@ -21,8 +22,8 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 
-const USAGE: &str = "usage: xlnet-lab-flow send udp|tcp IP PORT PER_SECOND [DOMID]
-       xlnet-lab-flow receive udp|tcp PORT COUNT_FILE
+const USAGE: &str = "usage: xlnet-lab-flow send udp|tcp|rr IP PORT PER_SECOND [DOMID]
+       xlnet-lab-flow receive udp|tcp|rr PORT COUNT_FILE
 With a DOMID, send begins at the moment the channel with that peer is not up any more.";
 
 /// The driver's list of peers.
@@ -33,6 +34,9 @@ const LONGEST: u64 = 1390;
 
 /// How often a waiting end looks whether it is to stop, and the receiver says how far it is.
 const TICK: Duration = Duration::from_millis(100);
+
+/// A time without a record that is worth telling.
+const GAP: Duration = Duration::from_millis(100);
 
 /// Bytes the receiver's socket may hold: it may not get the processor for a while, and what it loses then is not the path's.
 const BUFFER: usize = 16 << 20;
@@ -95,10 +99,14 @@ fn send(transport: &str, to: &str, rate: &str, domid: Option<&str>) -> Result<()
             socket.connect(to)?;
             Box::new(move |line| socket.send(line).map(drop))
         }
-        "tcp" => {
+        "tcp" | "rr" => {
             let mut stream = TcpStream::connect(to)?;
             stream.set_nodelay(true)?;
-            Box::new(move |line| stream.write_all(line))
+            let mut answer = vec![0; usize::from(transport == "rr")];
+            Box::new(move |line| {
+                stream.write_all(line)?;
+                stream.read_exact(&mut answer)
+            })
         }
         _ => return Err(USAGE.into()),
     };
@@ -167,6 +175,46 @@ impl Judge {
     }
 }
 
+/// When records arrived.
+struct Arrivals {
+    /// The system's time since boot, in seconds, when `clock` stood at zero.
+    begun: String,
+    clock: Instant,
+    last: Option<Duration>,
+    /// Begin and end of every time without a record.
+    gaps: Vec<(Duration, Duration)>,
+}
+
+impl Arrivals {
+    fn begin() -> io::Result<Self> {
+        let uptime = fs::read_to_string("/proc/uptime")?;
+        Ok(Self {
+            begun: uptime.split(' ').next().unwrap_or_default().to_owned(),
+            clock: Instant::now(),
+            last: None,
+            gaps: Vec::new(),
+        })
+    }
+
+    fn note(&mut self) {
+        let now = self.clock.elapsed();
+        if let Some(last) = self.last.replace(now) {
+            if now - last >= GAP {
+                self.gaps.push((last, now));
+            }
+        }
+    }
+
+    fn report(&self) {
+        let gaps: Vec<_> = self
+            .gaps
+            .iter()
+            .map(|(from, to)| format!("{}-{}", from.as_millis(), to.as_millis()))
+            .collect();
+        println!("begun={}\ngaps={}", self.begun, gaps.join(" "));
+    }
+}
+
 fn receive(transport: &str, port: &str, file: &str) -> Result<(), Failure> {
     let port: u16 = port.parse()?;
     let stop = stopped()?;
@@ -182,10 +230,12 @@ fn receive(transport: &str, port: &str, file: &str) -> Result<(), Failure> {
                 result.map(|_| true)
             })
         }
-        "tcp" => tcp_source(port)?,
+        "tcp" => tcp_source(port, false)?,
+        "rr" => tcp_source(port, true)?,
         _ => return Err(USAGE.into()),
     };
     let mut judge = Judge::default();
+    let mut arrivals = Arrivals::begin()?;
     let mut line = Vec::new();
     let mut told = Instant::now();
     tell(file, &judge)?;
@@ -193,6 +243,7 @@ fn receive(transport: &str, port: &str, file: &str) -> Result<(), Failure> {
         match get(&mut line) {
             Ok(true) => {
                 judge.take(&line);
+                arrivals.note();
                 line.clear();
             }
             Ok(false) => sleep(TICK),
@@ -205,6 +256,7 @@ fn receive(transport: &str, port: &str, file: &str) -> Result<(), Failure> {
         }
     }
     judge.report();
+    arrivals.report();
     Ok(())
 }
 
@@ -222,19 +274,24 @@ fn is_pause(error: &io::Error) -> bool {
     )
 }
 
-/// Reads lines of the first connection to `port`; nothing any more once that has ended.
-fn tcp_source(port: u16) -> Result<Source, Failure> {
+/// Reads lines of the first connection to `port`, and answers each if asked to; nothing any more once that has ended.
+fn tcp_source(port: u16, answers: bool) -> Result<Source, Failure> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
     listener.set_nonblocking(true)?;
     let mut reader: Option<BufReader<TcpStream>> = None;
     Ok(Box::new(move |line| match &mut reader {
         Some(reader) => {
             reader.read_until(b'\n', line)?;
-            Ok(line.ends_with(b"\n"))
+            let whole = line.ends_with(b"\n");
+            if whole && answers {
+                reader.get_mut().write_all(b"\n")?;
+            }
+            Ok(whole)
         }
         None => match listener.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(false)?;
+                stream.set_nodelay(true)?;
                 stream.set_read_timeout(Some(TICK))?;
                 reader = Some(BufReader::new(stream));
                 Ok(false)

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A guest moves to the other host and back while its connections go on: over xlnet0 where it has its peer beside it, over
+//! the cable where not.
+
+use std::fmt;
+
+use anyhow::{ensure, Context, Result};
+use xlnet_lab::guest::Guest;
+
+use crate::{
+    bed::eventually,
+    death::await_gone,
+    figures::last_leave_ms,
+    flow::{Flow, Report},
+    path_log::PathWatch,
+    policy::all_joined,
+    view::{await_peers, join, state_of},
+    Bed, Scenario, Spec,
+};
+
+const PAIR: Spec = Spec::pvh(2).paired();
+
+pub(crate) const SCENARIOS: &[Scenario] =
+    &[Scenario::new("journey::pvh-there-and-back", PAIR, there_and_back).long()];
+
+/// How often the guest goes there and back.
+const TRIPS: u32 = 1;
+
+/// Records a second of each flow: together they leave emulated processors time for what is tested.
+const RATE: u32 = 20;
+
+/// Has the first guest go to the other host, and returns it as it is reached there.
+///
+/// # Errors
+/// If it does not get there, or something of it stays behind.
+pub fn depart(bed: &mut Bed) -> Result<Guest> {
+    let guest = bed.g(1)?;
+    let domid = guest.domid()?;
+    let other = bed.other.as_mut().context("there is no second host")?;
+    let abroad = bed.host.migrate(&guest, other)?;
+    await_gone(&bed.host, domid)?;
+    Ok(abroad)
+}
+
+/// Has it come back.
+///
+/// # Errors
+/// As [`depart`].
+pub fn come_back(bed: &mut Bed, abroad: &Guest) -> Result<Guest> {
+    let domid = abroad.domid()?;
+    let other = bed.other.as_mut().context("there is no second host")?;
+    let back = other.migrate(abroad, &mut bed.host)?;
+    await_gone(other, domid)?;
+    Ok(back)
+}
+
+/// What connects a guest that moves with one that stays.
+struct Flows {
+    /// From the moving guest, so that the other tells when they stood still: TCP, requests and answers, UDP.
+    from: [Flow; 3],
+    /// To it, the same without requests and answers.
+    to: [Flow; 2],
+}
+
+impl Flows {
+    fn start(guest: &Guest, stays: &Guest) -> Result<Self> {
+        Ok(Self {
+            from: [
+                Flow::start_tcp(guest, stays, 7600, RATE)?,
+                Flow::start_rr(guest, stays, 7601, RATE)?,
+                Flow::start(guest, stays, 7602, RATE)?,
+            ],
+            to: [
+                Flow::start_tcp(stays, guest, 7603, RATE)?,
+                Flow::start(stays, guest, 7604, RATE)?,
+            ],
+        })
+    }
+
+    /// Waits until each has carried so much more, with the moving guest where `guest` is.
+    fn await_more(&mut self, guest: &Guest) -> Result<()> {
+        for flow in self.from.iter_mut().chain(&mut self.to) {
+            flow.follow(guest);
+            flow.await_more(u64::from(RATE))?;
+        }
+        Ok(())
+    }
+
+    /// Ends them. No byte of a connection may be lost or changed, and no datagram doubled or changed.
+    fn stop(self) -> Result<([Report; 3], [Report; 2])> {
+        let [tcp, rr, udp] = self.from.map(Flow::stop);
+        let [tcp_to, udp_to] = self.to.map(Flow::stop);
+        let reports = ([tcp?, rr?, udp?], [tcp_to?, udp_to?]);
+        let ([tcp, rr, udp], [tcp_to, udp_to]) = &reports;
+        for report in [tcp, rr, tcp_to] {
+            report.is_lossless()?;
+        }
+        for report in [udp, udp_to] {
+            report.is_sound()?;
+        }
+        Ok(reports)
+    }
+}
+
+/// What some journeys were like.
+#[derive(Default)]
+struct Log {
+    /// Seconds that nothing arrived, of each migration, by flow: TCP, requests and answers, UDP.
+    stalls: [Vec<f64>; 3],
+    /// Datagrams that were lost from the moving guest and to it.
+    lost: [u64; 2],
+    /// Milliseconds that the driver took to let go of all channels.
+    leave_ms: Vec<u32>,
+    /// Milliseconds of the guest's time from its going on, where its peer is, to the channel.
+    joined_ms: Vec<u64>,
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, stalls) in ["TCP", "TCP_RR", "UDP"].iter().zip(&self.stalls) {
+            let (low, middle, high) = spread(stalls);
+            write!(
+                f,
+                "{name} stood still for {middle:.2} s ({low:.2} to {high:.2}); "
+            )?;
+        }
+        let [from, to] = self.lost;
+        write!(f, "lost datagrams: {from} from the guest, {to} to it")?;
+        if !self.leave_ms.is_empty() {
+            write!(f, "; ms to let go: {}", histogram(&self.leave_ms))?;
+            write!(f, "; ms from going on to the channel: {:?}", self.joined_ms)?;
+        }
+        Ok(())
+    }
+}
+
+/// Least, median and greatest; zeroes of nothing.
+fn spread(figures: &[f64]) -> (f64, f64, f64) {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+    (
+        at(0),
+        at(sorted.len() / 2),
+        at(sorted.len().saturating_sub(1)),
+    )
+}
+
+/// How many figures there are below each power of two.
+pub(crate) fn histogram(figures: &[u32]) -> String {
+    let mut counts = [0; 33];
+    for figure in figures {
+        counts[(u32::BITS - figure.leading_zeros()) as usize] += 1;
+    }
+    let bins = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    bins.map(|(power, count)| format!("below {}: {count}", 1_u64 << power))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Seconds since a guest's boot.
+///
+/// # Errors
+/// If it does not answer.
+pub fn uptime(guest: &Guest) -> Result<f64> {
+    let text = guest.sh("cat /proc/uptime")?;
+    let word = text.split_whitespace().next().unwrap_or_default();
+    word.parse().with_context(|| format!("uptime {text:?}"))
+}
+
+/// So many times there and back, with xlnet in the guests or without.
+fn travel(bed: &mut Bed, trips: u32, xlnet: bool) -> Result<Log> {
+    let (guest, stays) = (bed.g(1)?, bed.g(2)?);
+    let mut log = Log::default();
+    let mut flows = Flows::start(&guest, &stays)?;
+    if xlnet {
+        join(&guest, &stays)?;
+    }
+    flows.await_more(&guest)?;
+    let watch = PathWatch::start(&guest)?;
+    let mut windows = Vec::new();
+    for _ in 0..trips {
+        let begun = uptime(&stays)?;
+        let abroad = depart(bed)?;
+        if xlnet {
+            await_peers(&stays, &[])?;
+            await_peers(&abroad, &[])?;
+            log.leave_ms.push(last_leave_ms(&abroad)?);
+        }
+        flows.await_more(&abroad)?;
+        let between = uptime(&stays)?;
+        let back = come_back(bed, &abroad)?;
+        if xlnet {
+            all_joined(bed)?;
+            let domid = back.domid()?;
+            eventually("the flows are on xlnet0 again", || {
+                Ok(state_of(&stays, domid)?.as_deref() == Some("up"))
+            })?;
+            log.leave_ms.push(last_leave_ms(&back)?);
+        }
+        flows.await_more(&back)?;
+        windows.extend([(begun, between), (between, uptime(&stays)?)]);
+    }
+    log.joined_ms = watch.stop()?.joined_ms();
+    let (from, to) = flows.stop()?;
+    for (stalls, report) in log.stalls.iter_mut().zip(&from) {
+        stalls.extend(
+            windows
+                .iter()
+                .map(|window| report.arrivals.longest_gap(*window)),
+        );
+    }
+    log.lost = [from[2].lost(), to[1].lost()];
+    Ok(log)
+}
+
+/// With xlnet and without: no connection breaks and none loses a byte, and the channel comes back. How long flows stand still
+/// and how many datagrams are lost is said, and depends on how busy an emulator is.
+fn there_and_back(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let with = travel(bed, TRIPS, true)?;
+    eprintln!("with xlnet: {with}");
+    ensure!(
+        with.joined_ms.len() >= TRIPS as usize,
+        "the channel came back {} times of {TRIPS}",
+        with.joined_ms.len()
+    );
+    for number in [1, 2] {
+        bed.g(number)?.sh("rmmod xlnet")?;
+    }
+    let without = travel(bed, TRIPS, false);
+    for number in [1, 2] {
+        bed.g(number)?.sh("modprobe xlnet")?;
+    }
+    eprintln!("without: {}", without?);
+    all_joined(bed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_summed_up() {
+        assert_eq!(spread(&[3.0, 1.0, 2.0]), (1.0, 2.0, 3.0));
+        assert_eq!(spread(&[]), (0.0, 0.0, 0.0));
+        assert_eq!(
+            histogram(&[0, 20, 21, 40]),
+            "below 1: 1, below 32: 2, below 64: 1"
+        );
+    }
+}
