@@ -17,6 +17,18 @@ pub(crate) fn pid(dom0: &Agent) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// Has the daemon stand still while `work` is done, so that nothing is relayed.
+///
+/// # Errors
+/// If none runs, or `work` fails.
+pub(crate) fn halted<T>(dom0: &Agent, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let pid = pid(dom0)?;
+    dom0.sh(&format!("kill -STOP {pid}"))?;
+    let done = work();
+    dom0.sh(&format!("kill -CONT {pid}"))?;
+    done
+}
+
 /// Ends the daemon by this signal and waits until it is gone.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ mod channel;
 mod counters;
 mod death;
 mod flow;
+mod handshake;
 mod helper;
 mod install;
 mod itself;
@@ -74,6 +75,7 @@ pub fn scenarios() -> Vec<Scenario> {
         lifecycle::SCENARIOS,
         death::SCENARIOS,
         relocation::SCENARIOS,
+        handshake::SCENARIOS,
         journey::SCENARIOS,
         traffic::SCENARIOS,
         segment::SCENARIOS,
