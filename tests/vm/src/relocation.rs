@@ -7,9 +7,12 @@ use anyhow::{anyhow, ensure, Context, Result};
 use xlnet_lab::guest::{self, Guest};
 
 use crate::{
+    bed::eventually,
     death::await_gone,
-    figures::counter,
+    figures::{counter, last_leave_ms, Figures},
     flow::Flow,
+    helper,
+    journey::histogram,
     policy::all_joined,
     view::{await_peers, await_status, join},
     Bed, Scenario, Spec,
@@ -22,6 +25,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "relocation::pv-beside-a-paused-peer",
         Spec::pv(3),
         beside_a_paused_peer,
+    )
+    .long(),
+    Scenario::new(
+        "relocation::pv-beside-deaf-peers",
+        Spec::pv(3),
+        beside_deaf_peers,
     )
     .long(),
     Scenario::new("relocation::pv-two-at-once", Spec::pv(3), two_at_once).long(),
@@ -65,18 +74,76 @@ fn checkpoint(bed: &mut Bed) -> Result<()> {
     })
 }
 
-/// A peer that does not run cannot let go of the channel: the guest leaves all the same.
+/// A peer that does not run cannot let go of the channel, nor take what is in it: the guest leaves all the same, and what
+/// it has sent arrives once.
 fn beside_a_paused_peer(bed: &mut Bed) -> Result<()> {
     across(bed, |bed, guest, others| {
-        let peer = others.first().context("no other guest")?.config.name();
-        bed.sh(&format!("xl pause {peer}"))?;
-        let saved = guest.save(FILE);
-        bed.sh(&format!("xl unpause {peer}"))?;
+        let peer = others.first().context("no other guest")?;
+        let (name, domid) = (peer.config.name(), peer.domid()?);
+        let mut flow = Flow::start(guest, peer, 7590, RATE)?;
+        flow.await_more(u64::from(RATE))?;
+        bed.sh(&format!("xl pause {name}"))?;
+        let begun = counter(guest, domid, "tx_frames")?;
+        let sent = eventually("frames lie in the channel", || {
+            Ok(counter(guest, domid, "tx_frames")? >= begun + u64::from(RATE))
+        });
+        // What is sent after the restore, before netfront has its backend again, would be lost without xlnet too.
+        let ended = sent.and_then(|()| flow.end_sending());
+        let saved = ended.and_then(|()| guest.save(FILE));
+        bed.sh(&format!("xl unpause {name}"))?;
         saved?;
         guest.restore(FILE)?;
         bed.sh(&format!("rm {FILE}"))?;
-        bed.await_guest(guest)
+        bed.await_guest(guest)?;
+        let recalled = Figures::read(guest)?.sum("tx_recalled");
+        ensure!(
+            recalled >= u64::from(RATE),
+            "{recalled} frames were taken back"
+        );
+        eprintln!(
+            "beside a paused peer it took {recalled} frames back, and let go within {} ms",
+            last_leave_ms(guest)?
+        );
+        flow.stop()?.is_lossless()
     })
+}
+
+/// A peer that has no time to answer, and one that is gone without anybody having said so.
+fn beside_deaf_peers(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let (guest, busy, dead) = (bed.g(1)?, bed.g(2)?, bed.g(3)?);
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        for peer in [&busy, &dead] {
+            join(&guest, peer)?;
+        }
+        guest.checkpoint(FILE)?;
+        times.push(last_leave_ms(&guest)?);
+        all_joined(bed)?;
+    }
+    eprintln!("ms to let go beside running peers: {}", histogram(&times));
+
+    join(&guest, &busy)?;
+    // Above everything else that its only CPU would run, and ended by what is above that.
+    let spin = "echo -1 > /proc/sys/kernel/sched_rt_runtime_us
+        exec chrt -f 99 timeout 20 chrt -f 98 sh -c 'while :; do :; done'";
+    let spinning = busy.spawn(spin)?;
+    guest.checkpoint(FILE)?;
+    eprintln!("beside a busy one: {} ms", last_leave_ms(&guest)?);
+    spinning.wait()?;
+    all_joined(bed)?;
+
+    join(&guest, &dead)?;
+    helper::halted(bed, || {
+        dead.destroy()?;
+        guest.checkpoint(FILE)
+    })?;
+    eprintln!("beside a dead one: {} ms", last_leave_ms(&guest)?);
+    bed.sh(&format!("rm {FILE}"))?;
+    await_peers(&guest, &[busy.domid()?])?;
+    bed.add_guest(dead.config.number)?;
+    all_joined(bed)?;
+    join(&guest, &busy)
 }
 
 /// Both sides of a channel leave at the same time.
