@@ -158,9 +158,9 @@ impl Control {
         for session in sessions.iter_mut() {
             session.abandon(&mut cx);
         }
-        drop(sessions);
         // The peers stay in the data path's table: as long as there are routes, frames for them go by
         // the uplink.
+        state.sessions = sessions;
         let _ = nodes::remove_all();
         drop(state);
         if self.shared.recalled.load(Relaxed) != 0 {

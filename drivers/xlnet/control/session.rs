@@ -77,6 +77,8 @@ pub(super) struct Session {
     unmapped: Option<Deadline>,
     /// When a peer whose entry is gone is forgotten.
     linger: Option<Deadline>,
+    /// It was one of an instance of ours that is no more.
+    abandoned: bool,
 }
 
 impl Session {
@@ -94,6 +96,7 @@ impl Session {
             idle: None,
             unmapped: None,
             linger: None,
+            abandoned: false,
         }
     }
 
@@ -103,7 +106,8 @@ impl Session {
 
     /// Whether `entry` of domain `domid` is about this peer.
     pub(super) fn is_for(&self, domid: crate::xen::DomId, entry: &PeerEntry) -> bool {
-        self.peer.domid == domid
+        !self.abandoned
+            && self.peer.domid == domid
             && self.peer.epoch == entry.epoch
             && self.peer.mac == entry.mac
             && self.peer.uplink_mac == entry.uplink_mac
@@ -152,10 +156,9 @@ impl Session {
     /// `ENOMEM`.
     pub(super) fn set_entry(&mut self, entry: Option<&PeerEntry>) -> Result<bool> {
         let Some(entry) = entry else {
-            let news = self.entry.take().is_some();
+            let news = self.entry.is_some();
             if news {
-                self.peer.set_departed(true);
-                self.linger = Some(Deadline::after(LINGER_MS));
+                self.depart();
             }
             return Ok(news);
         };
@@ -174,6 +177,16 @@ impl Session {
         }
         self.entry = Some(*entry);
         Ok(news)
+    }
+
+    /// Has the peer be one that has gone.
+    fn depart(&mut self) {
+        self.entry = None;
+        // No traffic may ask again, and a moment that has passed would have the session looked at all
+        // the time.
+        self.retry = None;
+        self.peer.set_departed(true);
+        self.linger = Some(Deadline::after(LINGER_MS));
     }
 
     /// Feeds what is the case and does what follows. `may_open` says that channels are wanted.
@@ -198,12 +211,17 @@ impl Session {
         self.show(cx);
     }
 
-    /// Lets go of everything at once.
+    /// Lets go of everything at once, and for good: whoever the peer is to the instance that follows,
+    /// this is one that has gone.
     pub(super) fn abandon(&mut self, cx: &mut Context<'_>) {
         self.recall(cx);
         tx::discard_hold(cx.dev, &self.peer, false);
         self.peer.set_path(Path::Idle);
-        cx.shared.departed.absorb(&self.peer.stats);
+        self.state = State::NEW;
+        self.deadline = None;
+        self.idle = None;
+        self.abandoned = true;
+        self.depart();
     }
 
     fn feed_channel(&mut self, cx: &mut Context<'_>) {
