@@ -45,6 +45,7 @@ use crate::{
     },
 };
 use context::Context;
+use deadline::Deadline;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -76,6 +77,12 @@ const LEAVE_STEPS: u32 = 150;
 /// loses what its uplink has not sent.
 const UPLINK_MS: i64 = 200;
 
+/// How long a guest that goes on waits at most for its uplink, in milliseconds.
+const ARRIVE_MS: u32 = 3_000;
+
+/// How often it looks meanwhile.
+const ARRIVE_LOOK_MS: u32 = 20;
+
 /// What there is.
 struct State {
     /// Names this instance of the driver; not zero.
@@ -86,6 +93,9 @@ struct State {
     announced: bool,
     /// Nothing new is to be made.
     leaving: bool,
+    /// The guest goes on after it was suspended: nothing is done before its uplink carries frames, or
+    /// this has passed.
+    arriving: Option<Deadline>,
     sessions: KVVec<Session>,
     /// Bit n: transmit queue n belongs to a channel.
     queues: u64,
@@ -118,6 +128,7 @@ impl Control {
             domid: None,
             announced: false,
             leaving: false,
+            arriving: None,
             sessions: KVVec::new(),
             queues: 1,
         };
@@ -141,6 +152,7 @@ impl Control {
         {
             let mut state = self.state.lock();
             state.leaving = true;
+            state.arriving = None;
             if state.announced {
                 let _ = nodes::write_self(&self.own(&state, GuestState::Leaving));
             }
@@ -178,6 +190,7 @@ impl Control {
         state.domid = None;
         state.announced = false;
         state.leaving = false;
+        state.arriving = Some(Deadline::after(ARRIVE_MS));
         self.stale.store(1, Relaxed);
         self.shared.claim.lock().1 = true;
         drop(state);
@@ -304,10 +317,25 @@ impl Control {
         Ok(())
     }
 
+    /// Whether the uplink is not connected again. What we and the routing script do to come back would
+    /// take the processor and xenstore from it, while all traffic is to go by it.
+    fn waits_for_uplink(&self) -> bool {
+        self.shared.last_identity.get().is_some_and(|identity| {
+            self.device
+                .device()
+                .waits_for_carrier(&identity.uplink_mac)
+        })
+    }
+
     /// One comparison of what should be with what is.
     fn reconcile(&self) -> Result {
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        if state.arriving.is_some_and(|limit| !limit.passed()) && self.waits_for_uplink() {
+            self.shared.control.trigger_in(ARRIVE_LOOK_MS);
+            return Ok(());
+        }
+        state.arriving = None;
         let mut changed = false;
         if !state.leaving {
             self.announce(state)?;

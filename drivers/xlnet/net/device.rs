@@ -22,7 +22,10 @@ use kernel::{
     error::to_result,
     ffi,
     prelude::*,
-    sync::Arc,
+    sync::{
+        rcu,
+        Arc, //
+    },
     types::Opaque, //
 };
 
@@ -91,6 +94,37 @@ impl Device {
     pub(crate) fn is_running(&self) -> bool {
         // SAFETY: By the type invariants.
         unsafe { bindings::xlnet_netif_running(self.as_ptr()) }
+    }
+
+    /// Another device of the same network namespace that has this address.
+    #[inline]
+    pub(super) fn other_by_address(
+        &self,
+        mac: &Mac,
+        _guard: &rcu::Guard,
+    ) -> Option<NonNull<bindings::net_device>> {
+        // SAFETY: The RCU read-side lock is held; `mac` is six bytes.
+        let found = unsafe {
+            bindings::dev_getbyhwaddr_rcu(
+                bindings::xlnet_dev_net_rcu(self.as_ptr()),
+                bindings::XLNET_ARPHRD_ETHER as u16,
+                mac.0.as_ptr().cast(),
+            )
+        };
+        NonNull::new(found).filter(|found| found.as_ptr() != self.as_ptr())
+    }
+
+    /// Whether the device of the same network namespace that has this address cannot send yet: it is
+    /// up and has no carrier. Any context.
+    pub(crate) fn waits_for_carrier(&self, mac: &Mac) -> bool {
+        let guard = rcu::read_lock();
+        self.other_by_address(mac, &guard).is_some_and(|other| {
+            // SAFETY: The device is valid under RCU.
+            unsafe {
+                bindings::xlnet_netif_running(other.as_ptr())
+                    && !bindings::xlnet_netif_carrier_ok(other.as_ptr())
+            }
+        })
     }
 
     /// Gives the device its station address and tells the stack. Process context; takes the RTNL.

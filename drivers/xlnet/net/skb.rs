@@ -345,18 +345,11 @@ impl SkBuff {
         from: &Mac,
         to: &Mac,
     ) -> core::result::Result<(), (Self, Error)> {
-        let _guard = kernel::sync::rcu::read_lock();
-        // SAFETY: The RCU read-side lock is held; `from` is six bytes.
-        let uplink = unsafe {
-            bindings::dev_getbyhwaddr_rcu(
-                bindings::xlnet_dev_net_rcu(dev.as_ptr()),
-                bindings::XLNET_ARPHRD_ETHER as u16,
-                from.0.as_ptr().cast(),
-            )
-        };
-        if uplink.is_null() || uplink == dev.as_ptr() {
+        let guard = kernel::sync::rcu::read_lock();
+        let Some(uplink) = dev.other_by_address(from, &guard) else {
             return Err((self, ENODEV));
-        }
+        };
+        let uplink = uplink.as_ptr();
         // SAFETY: `uplink` is valid under RCU.
         let (mtu, up) = unsafe { ((*uplink).mtu, bindings::xlnet_netif_running(uplink)) };
         if !up {

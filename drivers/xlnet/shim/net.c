@@ -27,6 +27,11 @@ bool xlnet_netif_running(const struct net_device *dev)
 	return netif_running(dev);
 }
 
+bool xlnet_netif_carrier_ok(const struct net_device *dev)
+{
+	return netif_carrier_ok(dev);
+}
+
 void xlnet_dstats_tx_add(struct net_device *dev, unsigned int len)
 {
 	dev_dstats_tx_add(dev, len);

@@ -48,6 +48,7 @@ void xlnet_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
 void xlnet_eth_hw_addr_random(struct net_device *dev);
 struct net *xlnet_dev_net_rcu(const struct net_device *dev);
 bool xlnet_netif_running(const struct net_device *dev);
+bool xlnet_netif_carrier_ok(const struct net_device *dev);
 void xlnet_dstats_tx_add(struct net_device *dev, unsigned int len);
 void xlnet_dstats_rx_add(struct net_device *dev, unsigned int len);
 void xlnet_dstats_tx_dropped(struct net_device *dev);
