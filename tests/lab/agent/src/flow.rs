@@ -38,6 +38,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// A time without a record that is worth telling.
 const GAP: Duration = Duration::from_millis(100);
 
+/// A time whose records are counted together: short beside a standstill, and long beside the pauses of a paced sender.
+const BIN: Duration = Duration::from_millis(250);
+
 /// Bytes the receiver's socket may hold: it may not get the processor for a while, and what it loses then is not the path's.
 const BUFFER: usize = 16 << 20;
 
@@ -183,6 +186,8 @@ struct Arrivals {
     last: Option<Duration>,
     /// Begin and end of every time without a record.
     gaps: Vec<(Duration, Duration)>,
+    /// How many came in each [`BIN`] since `begun`, up to the last that came.
+    bins: Vec<u64>,
 }
 
 impl Arrivals {
@@ -193,11 +198,16 @@ impl Arrivals {
             clock: Instant::now(),
             last: None,
             gaps: Vec::new(),
+            bins: Vec::new(),
         })
     }
 
-    fn note(&mut self) {
-        let now = self.clock.elapsed();
+    /// Notes a record that came `now`, by `clock`.
+    fn note(&mut self, now: Duration) {
+        let bin = (now.as_millis() / BIN.as_millis()) as usize;
+        // It grows with time, not with what is sent.
+        self.bins.resize(self.bins.len().max(bin + 1), 0);
+        self.bins[bin] += 1;
         if let Some(last) = self.last.replace(now) {
             if now - last >= GAP {
                 self.gaps.push((last, now));
@@ -212,6 +222,8 @@ impl Arrivals {
             .map(|(from, to)| format!("{}-{}", from.as_millis(), to.as_millis()))
             .collect();
         println!("begun={}\ngaps={}", self.begun, gaps.join(" "));
+        let bins: Vec<_> = self.bins.iter().map(u64::to_string).collect();
+        println!("bin_ms={}\nbins={}", BIN.as_millis(), bins.join(" "));
     }
 }
 
@@ -243,7 +255,7 @@ fn receive(transport: &str, port: &str, file: &str) -> Result<(), Failure> {
         match get(&mut line) {
             Ok(true) => {
                 judge.take(&line);
-                arrivals.note();
+                arrivals.note(arrivals.clock.elapsed());
                 line.clear();
             }
             Ok(false) => sleep(TICK),
@@ -300,4 +312,19 @@ fn tcp_source(port: u16, answers: bool) -> Result<Source, Failure> {
             Err(error) => Err(error),
         },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_counted_by_time() {
+        let mut arrivals = Arrivals::begin().unwrap();
+        for ms in [10, 249, 250, 1010] {
+            arrivals.note(Duration::from_millis(ms));
+        }
+        assert_eq!(arrivals.bins, [2, 1, 0, 0, 1]);
+        assert_eq!(arrivals.gaps.len(), 2);
+    }
 }
