@@ -35,7 +35,7 @@ pub struct Flow {
 pub struct Report {
     name: String,
     /// Records the sender's stack took.
-    pub(crate) sent: u64,
+    pub sent: u64,
     /// Attempts the sender's stack refused, and the last reason.
     refused: (u64, String),
     /// Different records that arrived.
@@ -54,6 +54,8 @@ pub struct Report {
 pub struct Arrivals {
     /// Begin and end of every time of 0.1 s or more without a record.
     gaps: Vec<(f64, f64)>,
+    /// The middle of each short time until the last record, and records a second in it.
+    rate: Vec<(f64, f64)>,
 }
 
 impl Arrivals {
@@ -65,12 +67,29 @@ impl Arrivals {
             let at = |ms: &str| Some(begun + ms.parse::<f64>().ok()? / 1000.0);
             Some((at(from)?, at(to)?))
         };
+        let length = field("bin_ms")?.parse::<f64>().context("bin_ms")? / 1000.0;
+        let bin = |(index, word): (usize, &str)| -> Result<(f64, f64)> {
+            let count: u32 = word.parse().with_context(|| format!("bin {word:?}"))?;
+            let middle = begun + (index as f64 + 0.5) * length;
+            Ok((middle, f64::from(count) / length))
+        };
         Ok(Self {
             gaps: field("gaps")?
                 .split_whitespace()
                 .map(|word| gap(word).with_context(|| format!("gap {word:?}")))
                 .collect::<Result<_>>()?,
+            rate: field("bins")?
+                .split_whitespace()
+                .enumerate()
+                .map(bin)
+                .collect::<Result<_>>()?,
         })
+    }
+
+    /// Records a second over time: of each quarter of a second the middle, in seconds since the receiver's boot, and the rate.
+    #[must_use]
+    pub fn rate(&self) -> &[(f64, f64)] {
+        &self.rate
     }
 
     /// The longest time without a record, in seconds, of those that lie in `window` to some part; 0 if there is none of 0.1 s.
@@ -262,7 +281,7 @@ impl Report {
     ///
     /// # Errors
     /// If not so.
-    pub(crate) fn is_sound(&self) -> Result<()> {
+    pub fn is_sound(&self) -> Result<()> {
         ensure!(self.received > 0, "nothing arrived: {self}");
         ensure!(
             self.doubled == 0 && self.changed == 0 && self.refused.0 == 0,
@@ -286,12 +305,20 @@ fn fields(output: &Output) -> Result<HashMap<String, String>> {
 mod tests {
     use super::*;
 
+    fn parse(gaps: &str, bins: &str) -> Result<Arrivals> {
+        let fields = [
+            ("begun", "100.5"),
+            ("gaps", gaps),
+            ("bin_ms", "250"),
+            ("bins", bins),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Arrivals::parse(&fields.into())
+    }
+
     #[test]
     fn gaps_are_found_where_they_lie() {
-        let fields = [("begun", "100.5"), ("gaps", "200-700 5000-5150")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
-        let arrivals = Arrivals::parse(&fields).unwrap();
+        let arrivals = parse("200-700 5000-5150", "").unwrap();
         for (window, gap) in [
             ((100.0, 101.0), 0.5),
             ((101.0, 102.0), 0.5),
@@ -302,5 +329,16 @@ mod tests {
                 "{window:?}"
             );
         }
+    }
+
+    #[test]
+    fn bins_become_a_rate_over_time() {
+        let arrivals = parse("", "3 0 10").unwrap();
+        assert_eq!(
+            arrivals.rate(),
+            [(100.625, 12.0), (100.875, 0.0), (101.125, 40.0)]
+        );
+        assert!(parse("", "").unwrap().rate().is_empty());
+        assert!(parse("", "3 many").is_err());
     }
 }

@@ -54,6 +54,28 @@ pub fn come_back(bed: &mut Bed, abroad: &Guest) -> Result<Guest> {
     Ok(back)
 }
 
+/// Waits until neither guest has a peer or a route to one, as one of two is on the other host.
+///
+/// # Errors
+/// If they are not parted: then with the last difference.
+pub fn await_apart(abroad: &Guest, stays: &Guest) -> Result<()> {
+    await_peers(stays, &[])?;
+    await_peers(abroad, &[])
+}
+
+/// Waits until all guests of `bed` are peers with routes to each other, and the flows between `guest` and `stays` have made
+/// the channel.
+///
+/// # Errors
+/// If they do not get there.
+pub fn await_together(bed: &Bed, guest: &Guest, stays: &Guest) -> Result<()> {
+    all_joined(bed)?;
+    let domid = guest.domid()?;
+    eventually("the flows are on xlnet0", || {
+        Ok(state_of(stays, domid)?.as_deref() == Some("up"))
+    })
+}
+
 /// What connects a guest that moves with one that stays.
 struct Flows {
     /// From the moving guest, so that the other tells when they stood still: TCP, requests and answers, UDP.
@@ -183,19 +205,14 @@ fn travel(bed: &mut Bed, trips: u32, xlnet: bool) -> Result<Log> {
         let begun = uptime(&stays)?;
         let abroad = depart(bed)?;
         if xlnet {
-            await_peers(&stays, &[])?;
-            await_peers(&abroad, &[])?;
+            await_apart(&abroad, &stays)?;
             log.leave_ms.push(last_leave_ms(&abroad)?);
         }
         flows.await_more(&abroad)?;
         let between = uptime(&stays)?;
         let back = come_back(bed, &abroad)?;
         if xlnet {
-            all_joined(bed)?;
-            let domid = back.domid()?;
-            eventually("the flows are on xlnet0 again", || {
-                Ok(state_of(&stays, domid)?.as_deref() == Some("up"))
-            })?;
+            await_together(bed, &back, &stays)?;
             log.leave_ms.push(last_leave_ms(&back)?);
         }
         flows.await_more(&back)?;

@@ -6,24 +6,24 @@
 
 pub mod bed;
 pub mod figures;
+pub mod flow;
+pub mod journey;
+pub mod path_log;
 pub mod runner;
 
 mod channel;
 mod counters;
 mod death;
-mod flow;
 mod handshake;
 mod helper;
 mod install;
 mod itself;
-mod journey;
 mod kinds;
 mod leaks;
 mod lifecycle;
 mod load;
 mod meter;
 mod moderation;
-mod path_log;
 mod policy;
 mod relocation;
 mod segment;

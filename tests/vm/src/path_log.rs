@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! When a guest had a channel and when not, as the lab's program in it has seen.
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use xlnet_lab::{agent::Background, guest::Guest};
 
 /// The watch under way. It ends when this is dropped.
@@ -21,8 +21,12 @@ enum What {
 /// What was seen.
 #[derive(Debug)]
 pub struct PathLog {
+    /// Milliseconds since the guest's boot when the watch began.
+    begun: u64,
     /// Each change, with the milliseconds of the guest's time since the watch began.
     changes: Vec<(What, u64)>,
+    /// The same when it ended.
+    ended: u64,
 }
 
 impl PathWatch {
@@ -48,26 +52,52 @@ impl PathWatch {
 
 impl PathLog {
     fn parse(text: &str) -> Result<Self> {
-        let change = |line: &str| -> Result<(What, u64)> {
-            let (word, at) = line.split_once(' ').context("no time")?;
-            let what = match word {
-                "up" => What::Up,
-                "down" => What::Down,
-                "resumed" => What::Resumed,
-                _ => anyhow::bail!("no such change"),
-            };
-            Ok((what, at.parse()?))
-        };
+        let (mut begun, mut changes, mut ended) = (None, Vec::new(), None);
+        for line in text.lines() {
+            let (word, at) = line
+                .split_once(' ')
+                .with_context(|| format!("no time in {line:?}"))?;
+            let at = at.parse().with_context(|| format!("time in {line:?}"))?;
+            match word {
+                "begun" => begun = Some(at),
+                "up" => changes.push((What::Up, at)),
+                "down" => changes.push((What::Down, at)),
+                "resumed" => changes.push((What::Resumed, at)),
+                "ended" => ended = Some(at),
+                _ => bail!("no such change: {line:?}"),
+            }
+        }
         Ok(Self {
-            changes: text
-                .lines()
-                .map(|line| change(line).with_context(|| format!("{line:?}")))
-                .collect::<Result<_>>()?,
+            begun: begun.context("no begin")?,
+            changes,
+            ended: ended.context("no end")?,
         })
     }
 
+    /// When a channel stood: begin and end of each time, in seconds since the guest's boot. The guest must not have been
+    /// suspended meanwhile: the program's clock stands still then, and the time since boot does not.
+    #[must_use]
+    pub fn stood(&self) -> Vec<(f64, f64)> {
+        let mut since = None;
+        let mut stood = Vec::new();
+        for &(what, at) in &self.changes {
+            match what {
+                What::Up => since = Some(at),
+                What::Down => stood.extend(since.take().map(|from| (from, at))),
+                What::Resumed => {}
+            }
+        }
+        stood.extend(since.map(|from| (from, self.ended)));
+        let seconds = |ms: u64| (self.begun + ms) as f64 / 1000.0;
+        stood
+            .into_iter()
+            .map(|(from, to)| (seconds(from), seconds(to)))
+            .collect()
+    }
+
     /// Of each channel that came after the guest went on: the milliseconds of its time between.
-    pub(crate) fn joined_ms(&self) -> Vec<u64> {
+    #[must_use]
+    pub fn joined_ms(&self) -> Vec<u64> {
         let mut resumed = None;
         let mut joined = Vec::new();
         for (what, at) in &self.changes {
@@ -87,9 +117,30 @@ mod tests {
 
     #[test]
     fn a_log_tells_how_long_a_channel_took() {
-        let text = "up 0\ndown 500\nresumed 510\nresumed 900\nup 1000\ndown 1500\nup 2000\n";
+        let text = "begun 5\nup 0\ndown 500\nresumed 510\nresumed 900\nup 1000\ndown 1500\nup 2000\nended 2050\n";
         let log = PathLog::parse(text).unwrap();
         assert_eq!(log.joined_ms(), [100]);
-        assert!(PathLog::parse("sideways 3\n").is_err());
+    }
+
+    #[test]
+    fn a_log_tells_when_a_channel_stood() {
+        let text = "begun 60000\ndown 0\nup 500\ndown 1000\nup 1250\nended 2000\n";
+        let log = PathLog::parse(text).unwrap();
+        assert_eq!(log.stood(), [(60.5, 61.0), (61.25, 62.0)]);
+        let never = PathLog::parse("begun 60000\ndown 0\nended 2000\n").unwrap();
+        assert!(never.stood().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_log_is_refused() {
+        for text in [
+            "",
+            "up 0\nended 1\n",
+            "begun 5\nup 0\n",
+            "begun 5\nsideways 3\nended 4\n",
+            "begun 5\nup\nended 4\n",
+        ] {
+            assert!(PathLog::parse(text).is_err(), "{text:?}");
+        }
     }
 }

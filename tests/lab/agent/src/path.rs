@@ -2,8 +2,9 @@
 //! Watches whether a channel with any peer of xlnet0 stands.
 //!
 //! Native, because a shell that looks as often fills an emulated guest's processor. Usage: `xlnet-lab-path`. It runs until
-//! SIGTERM, and then prints a line `up AT` or `down AT` for the first look and each change, with the milliseconds since it began,
-//! without those that the system was suspended. `resumed AT` is the first look after the system was.
+//! SIGTERM, and then prints `begun AT` with the milliseconds since boot, and a line `up AT` or `down AT` for the first look and each
+//! change, with the milliseconds since it began, without those that the system was suspended. `resumed AT` is the first look after
+//! the system was, and `ended AT` the end of the last.
 
 use std::{
     fs,
@@ -50,6 +51,7 @@ fn suspended() -> Result<Duration, Failure> {
 fn watch() -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone())?;
+    let begun = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
     let clock = Instant::now();
     let (mut was_up, mut was_suspended, mut changes) = (None, suspended()?, Vec::new());
     while !stop.load(Ordering::Relaxed) {
@@ -65,6 +67,8 @@ fn watch() -> Result<(), Failure> {
         }
         sleep(TICK);
     }
+    changes.push(("ended", clock.elapsed()));
+    println!("begun {}", begun.as_millis());
     for (word, at) in changes {
         println!("{word} {}", at.as_millis());
     }
