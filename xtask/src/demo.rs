@@ -23,10 +23,15 @@ use crate::{
 use bars::Bars;
 
 mod bars;
+mod relocate;
+mod timeline;
 
 /// What to show.
 #[derive(clap::Args)]
 pub struct Args {
+    /// Show instead a guest that moves to another host and back, over time
+    #[arg(long, conflicts_with_all = ["seconds", "rounds", "pv"])]
+    relocate: bool,
     /// How long each measurement takes, in seconds of the guest's time
     #[arg(long, default_value_t = 3)]
     seconds: u32,
@@ -36,7 +41,7 @@ pub struct Args {
     /// Paravirtualised guests instead of PVH ones
     #[arg(long)]
     pv: bool,
-    /// Directory for demo.json, demo.svg and demo.png; by default out/ in the tree
+    /// Directory for demo.json, demo.svg and demo.png, or relocate.…; by default out/ in the tree
     #[arg(long)]
     out: Option<PathBuf>,
     /// Print the JSON instead of the table
@@ -104,6 +109,14 @@ pub fn run(args: &Args) -> Result<()> {
     needs::ensure(&cache)?;
     plot::prepare(&cache)?;
     let project = Project::find()?;
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| project.root().join("out"));
+    fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
+    if args.relocate {
+        return relocate::run(&cache, &project, &out, args.json);
+    }
     let bed =
         Maker::new(&cache, &project)?.boot(if args.pv { Spec::pv(2) } else { Spec::pvh(2) })?;
     let pair = Pair::prepare(bed.g(1)?, bed.g(2)?)?;
@@ -152,11 +165,6 @@ pub fn run(args: &Args) -> Result<()> {
     bar.finish_and_clear();
     bed.check_logs()?;
 
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| project.root().join("out"));
-    fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
     let json = serde_json::to_string_pretty(&report)?;
     fs::write(out.join("demo.json"), &json)?;
     plot::write(&Bars(&report.rows), &out, "demo")?;
