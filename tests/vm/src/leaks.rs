@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{bail, ensure, Context, Result};
-use xlnet_lab::guest::Guest;
+use xlnet_lab::{agent::Agent, guest::Guest, host::Host};
 
-use crate::{bed::eventually, helper, Bed};
+use crate::{bed::eventually, helper};
 
 /// Memory that may be in use afterwards beyond what was before, in KiB: caches of the allocators. A channel is 516.
 const SLACK: u64 = 4 << 10;
@@ -23,18 +23,17 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// Counts what Dom0 and the guests of `bed` hold. There should be neither traffic nor a channel.
+    /// Counts what Dom0 and the guests of `host` hold. There should be neither traffic nor a channel.
     ///
     /// # Errors
     /// If Xen, xenstore or a guest does not say.
-    pub(crate) fn read(bed: &Bed) -> Result<Self> {
+    pub(crate) fn read(host: &Host) -> Result<Self> {
         let mut holdings = Self {
             counts: BTreeMap::new(),
             free: BTreeMap::new(),
         };
-        let grants = grants(bed)?;
-        for number in 1..=bed.spec.guests {
-            let guest = bed.g(number)?;
+        let grants = grants(host)?;
+        for guest in host.guests() {
             let (name, domid) = (guest.config.name(), guest.domid()?);
             let mut count = |what: &str, value: u64| {
                 holdings.counts.insert(format!("{name}: {what}"), value);
@@ -42,21 +41,21 @@ impl Holdings {
             let used = grants.get(&domid).copied().unwrap_or((0, 0));
             count("grants in use", used.0);
             count("grant table frames", used.1);
-            count("event channels", event_channels(bed, domid)?);
-            count("interrupts", interrupts(&guest)?);
-            for (what, value) in store(bed, domid)? {
+            count("event channels", event_channels(host, domid)?);
+            count("interrupts", interrupts(guest)?);
+            for (what, value) in store(host, domid)? {
                 count(&what, value);
             }
-            holdings.free.insert(name, free(&guest)?);
+            holdings.free.insert(name, free(guest)?);
         }
-        for (what, value) in store(bed, 0)? {
+        for (what, value) in store(host, 0)? {
             holdings.counts.insert(format!("dom0: {what}"), value);
         }
         holdings
             .counts
-            .insert("dom0: event channels".to_owned(), event_channels(bed, 0)?);
-        let daemon = helper::pid(bed)?;
-        let files = number(&bed.sh(&format!("ls /proc/{daemon}/fd | wc -l"))?)?;
+            .insert("dom0: event channels".to_owned(), event_channels(host, 0)?);
+        let daemon = helper::pid(host)?;
+        let files = number(&host.sh(&format!("ls /proc/{daemon}/fd | wc -l"))?)?;
         holdings.counts.insert("xlnetd: files".to_owned(), files);
         Ok(holdings)
     }
@@ -65,9 +64,9 @@ impl Holdings {
     ///
     /// # Errors
     /// If more is: what.
-    pub(crate) fn await_return(&self, bed: &Bed) -> Result<()> {
+    pub(crate) fn await_return(&self, host: &Host) -> Result<()> {
         eventually("what was taken is given back", || {
-            let left = self.exceeded_by(&Self::read(bed)?);
+            let left = self.exceeded_by(&Self::read(host)?);
             if left.is_empty() {
                 return Ok(true);
             }
@@ -100,8 +99,8 @@ fn number(text: &str) -> Result<u64> {
 
 /// Of each domain: the grants that another domain uses now, and the pages of its grant table. The table does not shrink:
 /// 512 grants that are never ended make it grow by one page.
-fn grants(bed: &Bed) -> Result<BTreeMap<u32, (u64, u64)>> {
-    let text = bed.sh("xl dmesg -c >/dev/null; xl debug-keys g; xl dmesg")?;
+fn grants(dom0: &Agent) -> Result<BTreeMap<u32, (u64, u64)>> {
+    let text = dom0.sh("xl dmesg -c >/dev/null; xl debug-keys g; xl dmesg")?;
     parse_grants(&text).with_context(|| format!("Xen's grant tables: {text}"))
 }
 
@@ -133,8 +132,8 @@ fn parse_grants(text: &str) -> Result<BTreeMap<u32, (u64, u64)>> {
     Ok(tables)
 }
 
-fn event_channels(bed: &Bed, domid: u32) -> Result<u64> {
-    number(&bed.sh(&format!("{LSEVTCHN} {domid} | wc -l"))?)
+fn event_channels(dom0: &Agent, domid: u32) -> Result<u64> {
+    number(&dom0.sh(&format!("{LSEVTCHN} {domid} | wc -l"))?)
 }
 
 fn interrupts(guest: &Guest) -> Result<u64> {
@@ -142,8 +141,8 @@ fn interrupts(guest: &Guest) -> Result<u64> {
 }
 
 /// What xenstored itself counts for a domain: nodes, watches, transactions.
-fn store(bed: &Bed, domid: u32) -> Result<Vec<(String, u64)>> {
-    let text = bed.sh(&format!("xenstore-control quota {domid}"))?;
+fn store(dom0: &Agent, domid: u32) -> Result<Vec<(String, u64)>> {
+    let text = dom0.sh(&format!("xenstore-control quota {domid}"))?;
     let counts: Vec<_> = text
         .lines()
         .filter_map(|line| {
