@@ -24,6 +24,7 @@ mod lifecycle;
 mod load;
 mod meter;
 mod moderation;
+mod pair;
 mod policy;
 mod relocation;
 mod segment;
