@@ -5,13 +5,16 @@
 use std::fmt;
 
 use anyhow::{ensure, Context, Result};
-use xlnet_lab::guest::Guest;
+use xlnet_lab::{guest::Guest, host::Host};
 
 use crate::{
     bed::eventually,
     death::await_gone,
     figures::last_leave_ms,
     flow::{Flow, Report},
+    helper,
+    leaks::Holdings,
+    pair::Pair,
     path_log::PathWatch,
     policy::all_joined,
     view::{await_peers, join, state_of},
@@ -20,11 +23,11 @@ use crate::{
 
 const PAIR: Spec = Spec::pvh(2).paired();
 
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[Scenario::new("journey::pvh-there-and-back", PAIR, there_and_back).long()];
-
-/// How often the guest goes there and back.
-const TRIPS: u32 = 1;
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("journey::pvh-there-and-back", PAIR, there_and_back).long(),
+    Scenario::new("journey::pvh-late-xlnetd", PAIR, late_helper).long(),
+    Scenario::new("journey::pvh-twenty-round-trips", PAIR, twenty_round_trips).long(),
+];
 
 /// Records a second of each flow: together they leave emulated processors time for what is tested.
 const RATE: u32 = 20;
@@ -76,6 +79,10 @@ pub fn await_together(bed: &Bed, guest: &Guest, stays: &Guest) -> Result<()> {
     })
 }
 
+fn second(bed: &Bed) -> Result<&Host> {
+    bed.other.as_ref().context("there is no second host")
+}
+
 /// What connects a guest that moves with one that stays.
 struct Flows {
     /// From the moving guest, so that the other tells when they stood still: TCP, requests and answers, UDP.
@@ -99,7 +106,7 @@ impl Flows {
         })
     }
 
-    /// Waits until each has carried so much more, with the moving guest where `guest` is.
+    /// Waits until each has carried some more, with the moving guest where `guest` is.
     fn await_more(&mut self, guest: &Guest) -> Result<()> {
         for flow in self.from.iter_mut().chain(&mut self.to) {
             flow.follow(guest);
@@ -231,26 +238,78 @@ fn travel(bed: &mut Bed, trips: u32, xlnet: bool) -> Result<Log> {
     Ok(log)
 }
 
-/// With xlnet and without: no connection breaks and none loses a byte, and the channel comes back. How long flows stand still
-/// and how many datagrams are lost is said, and depends on how busy an emulator is.
 fn there_and_back(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
-    let with = travel(bed, TRIPS, true)?;
+    compare(bed, 1)
+}
+
+/// With xlnet and without: no connection breaks and none loses a byte, and the channel comes back. How long flows stand still
+/// and how many datagrams are lost is said, and depends on how busy an emulator is.
+fn compare(bed: &mut Bed, trips: u32) -> Result<()> {
+    let with = travel(bed, trips, true)?;
     eprintln!("with xlnet: {with}");
     ensure!(
-        with.joined_ms.len() >= TRIPS as usize,
-        "the channel came back {} times of {TRIPS}",
+        with.joined_ms.len() >= trips as usize,
+        "the channel came back {} times of {trips}",
         with.joined_ms.len()
     );
     for number in [1, 2] {
         bed.g(number)?.sh("rmmod xlnet")?;
     }
-    let without = travel(bed, TRIPS, false);
+    let without = travel(bed, trips, false);
     for number in [1, 2] {
         bed.g(number)?.sh("modprobe xlnet")?;
     }
     eprintln!("without: {}", without?);
     all_joined(bed)
+}
+
+/// Nothing of so many journeys is left, on either host.
+fn twenty_round_trips(bed: &mut Bed) -> Result<()> {
+    // What a restored guest has and a booted one has not is there before the first reading.
+    let abroad = depart(bed)?;
+    come_back(bed, &abroad)?;
+    all_joined(bed)?;
+    let read = || Ok((Holdings::read(bed)?, Holdings::read(second(bed)?)?));
+    let (here, there) = without_channel(bed, read)?;
+    compare(bed, 20)?;
+    without_channel(bed, || {
+        here.await_return(bed)?;
+        there.await_return(second(bed)?)
+    })
+}
+
+/// Has `work` done while the guests are on one host, and have no channel.
+fn without_channel<T>(bed: &Bed, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let pair = Pair::of(bed)?;
+    pair.in_silence(|| {
+        let [listener, connector] = &pair.0;
+        join(listener, connector)?;
+        pair.part()?;
+        work()
+    })
+}
+
+/// The guest goes to a host without helper and comes back to one without, whose helper starts later: the uplink, and then
+/// xlnet0.
+fn late_helper(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let (guest, stays) = (bed.g(1)?, bed.g(2)?);
+    let mut flows = Flows::start(&guest, &stays)?;
+    join(&guest, &stays)?;
+    helper::kill(second(bed)?, "TERM")?;
+    let abroad = depart(bed)?;
+    await_apart(&abroad, &stays)?;
+    flows.await_more(&abroad)?;
+    helper::kill(bed, "TERM")?;
+    let back = come_back(bed, &abroad)?;
+    flows.await_more(&back)?;
+    await_apart(&back, &stays)?;
+    bed.start_helper()?;
+    await_together(bed, &back, &stays)?;
+    flows.await_more(&back)?;
+    flows.stop()?;
+    second(bed)?.start_helper()
 }
 
 #[cfg(test)]
