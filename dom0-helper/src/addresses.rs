@@ -75,6 +75,18 @@ pub fn unusable(address: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// What the configuration says of a guest: its addresses, and the networks behind it.
+fn configured(config: &Config, guest: &Guest) -> (Vec<IpAddr>, Vec<Prefix>) {
+    let (mut addresses, mut networks) = (Vec::new(), Vec::new());
+    for of in &config.guests {
+        if of.is_about(&guest.name, &guest.uuid) {
+            addresses.extend(&of.addresses);
+            networks.extend(&of.prefixes);
+        }
+    }
+    (addresses, networks)
+}
+
 /// What is known of one vif's addresses before it is compared with others.
 struct Candidate<'a> {
     guest: &'a Guest,
@@ -93,19 +105,8 @@ impl<'a> Candidate<'a> {
         place: &'a Membership,
         report: Option<&Report>,
     ) -> Self {
-        let about: Vec<_> = config
-            .guests
-            .iter()
-            .filter(|of| of.is_about(&guest.name, &guest.uuid))
-            .collect();
-        let configured: Vec<_> = about
-            .iter()
-            .flat_map(|of| of.addresses.iter().copied())
-            .collect();
-        let vif = guest
-            .vifs
-            .iter()
-            .find(|vif| vif.mac == place.uplink && vif.segment == place.segment);
+        let (configured, networks) = configured(config, guest);
+        let vif = guest.vifs.iter().find(|vif| vif.index == place.vif);
         let given = vif.map(|vif| vif.addresses.clone()).unwrap_or_default();
         let report = report.filter(|report| report.ready().is_some());
         let claims = report
@@ -129,10 +130,7 @@ impl<'a> Candidate<'a> {
             group: report.map(|_| place.origin),
             addresses,
             source,
-            networks: about
-                .iter()
-                .flat_map(|of| of.prefixes.iter().copied())
-                .collect(),
+            networks,
         }
     }
 
@@ -148,29 +146,46 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    fn is_claim(&self) -> bool {
-        self.source == Some(Source::Claim)
+    /// A vif of a guest in no group: any of them may be the one that the configuration is about.
+    fn of_nobody(config: &Config, guest: &'a Guest, vif: &'a Vif) -> Self {
+        let (configured, networks) = configured(config, guest);
+        let mut candidate = Self {
+            networks,
+            ..Self::other(guest, vif)
+        };
+        if !configured.is_empty() {
+            candidate.addresses = configured;
+            candidate.source = Some(Source::Config);
+        }
+        candidate
     }
 
-    /// Whether `address`, which `other` has too, must not be routed to `other` because of this one.
-    fn contests(&self, address: IpAddr, other: &Self) -> bool {
-        let has = self.addresses.contains(&address);
+    /// What is to be routed to it, and whether it is only the guest that says so.
+    fn wanted(&self) -> impl Iterator<Item = (Prefix, bool)> + '_ {
+        let claimed = self.source == Some(Source::Claim);
+        let addresses = self.addresses.iter().map(|address| Prefix::from(*address));
+        let networks = self.networks.iter().copied();
+        addresses
+            .map(move |prefix| (prefix, claimed))
+            .chain(networks.map(|prefix| (prefix, false)))
+    }
+
+    /// Whether `prefix`, which `other` wants, must not be routed to `other` because of this one.
+    fn contests(&self, (prefix, claimed): (Prefix, bool), other: &Self) -> bool {
+        let mut same = self.wanted().filter(|(wanted, _)| *wanted == prefix);
         let equals = self.group.is_some() && self.group == other.group;
         if self.segment != other.segment || self.guest.domid == other.guest.domid {
             false
         } else if self.guest.uuid == other.guest.uuid {
             // One guest that is moving within the host: the newer domain is the one that will stay.
-            has && equals && self.guest.domid > other.guest.domid
-        } else if other.is_claim() {
+            same.next().is_some() && equals && self.guest.domid > other.guest.domid
+        } else if claimed {
             // A claim is lost to whatever is known of any guest on the segment, with a driver or
             // without.
-            let behind = self
-                .networks
-                .iter()
-                .any(|network| network.contains(address));
-            behind || (has && (!self.is_claim() || equals))
+            let behind = |network: &Prefix| network.contains(prefix.addr());
+            self.networks.iter().any(behind) || same.any(|(_, claim)| !claim || equals)
         } else {
-            has && equals && !self.is_claim()
+            equals && same.any(|(_, claim)| !claim)
         }
     }
 }
@@ -190,13 +205,14 @@ pub fn assign(
     let mut warnings = BTreeSet::new();
     let mut candidates = Vec::new();
     for (domid, guest) in guests {
-        let place = places.get(domid);
-        candidates
-            .extend(place.map(|place| Candidate::uplink(config, guest, place, reports.get(domid))));
-        let unused = guest
-            .vifs
-            .iter()
-            .filter(|vif| place.is_none_or(|place| vif.mac != place.uplink));
+        let vifs = guest.vifs.iter();
+        let Some(place) = places.get(domid) else {
+            candidates.extend(vifs.map(|vif| Candidate::of_nobody(config, guest, vif)));
+            continue;
+        };
+        let report = reports.get(domid);
+        candidates.push(Candidate::uplink(config, guest, place, report));
+        let unused = vifs.filter(|vif| vif.index != place.vif);
         candidates.extend(unused.map(|vif| Candidate::other(guest, vif)));
     }
     for candidate in &mut candidates {
@@ -244,28 +260,14 @@ fn settle(
         })
     };
     let mut prefixes: Vec<Prefix> = Vec::new();
-    for address in &candidate.addresses {
-        match all.iter().find(|other| other.contests(*address, candidate)) {
+    for wanted in candidate.wanted() {
+        let (prefix, _) = wanted;
+        match all.iter().find(|other| other.contests(wanted, candidate)) {
             Some(other) => warn(format!(
-                "{address} of {name} (domain {domid}) is also {}'s (domain {}); not routed to {name}",
+                "{prefix} of {name} (domain {domid}) is also {}'s (domain {}); not routed to {name}",
                 other.guest.name, other.guest.domid
             )),
-            None => prefixes.push((*address).into()),
-        }
-    }
-    for network in &candidate.networks {
-        let has_too = |other: &&Candidate<'_>| {
-            other.group == candidate.group
-                && other.segment == candidate.segment
-                && other.guest.uuid != candidate.guest.uuid
-                && other.networks.contains(network)
-        };
-        match all.iter().find(has_too) {
-            Some(other) => warn(format!(
-                "{network} is configured for {name} (domain {domid}) and {} (domain {}); not routed to {name}",
-                other.guest.name, other.guest.domid
-            )),
-            None if !prefixes.contains(network) => prefixes.push(*network),
+            None if !prefixes.contains(&prefix) => prefixes.push(prefix),
             None => {}
         }
     }

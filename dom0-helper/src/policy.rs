@@ -30,7 +30,9 @@ pub struct Membership {
     /// Members on different segments do not see each other: their uplinks could not stand in for a
     /// channel.
     pub segment: Segment,
-    /// The Ethernet address of the uplink, the first vif that fits the group.
+    /// The number of the uplink, the first vif that fits the group.
+    pub vif: u32,
+    /// The Ethernet address of the uplink.
     pub uplink: Mac,
     /// The Ethernet address of the guest's xlnet device.
     pub mac: Mac,
@@ -56,6 +58,7 @@ pub fn membership(config: &Config, guest: &Guest) -> Option<Membership> {
         origin,
         group,
         segment: vif.segment.clone(),
+        vif: vif.index,
         uplink: vif.mac,
         mac: derived_mac(vif.mac),
         learn: learn.unwrap_or(config.learn),

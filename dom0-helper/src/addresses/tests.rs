@@ -6,12 +6,14 @@ use super::*;
 use crate::policy::places;
 use crate::report::Driver;
 
-/// A guest for the tests: its vif's `ip=`, what it claims, and whether it has a driver.
+/// A guest for the tests: its vif's `ip=`, that of a second vif with the same Ethernet address, what
+/// it claims, and whether it has a driver.
 struct Case {
     domid: Domid,
     uuid: &'static str,
     bridge: &'static str,
     ip: &'static str,
+    second: &'static str,
     claims: &'static str,
     ready: bool,
 }
@@ -21,6 +23,7 @@ const PLAIN: Case = Case {
     uuid: "",
     bridge: "br0",
     ip: "",
+    second: "",
     claims: "",
     ready: true,
 };
@@ -50,6 +53,11 @@ fn given(config: &str, dom0: &str, cases: &[Case]) -> (BTreeMap<Domid, String>, 
             },
             addresses: list(case.ip),
         };
+        let second = Vif {
+            index: 1,
+            addresses: list(case.second),
+            ..vif.clone()
+        };
         let name = format!("g{}", case.domid);
         guests.insert(
             case.domid,
@@ -57,7 +65,7 @@ fn given(config: &str, dom0: &str, cases: &[Case]) -> (BTreeMap<Domid, String>, 
                 domid: case.domid,
                 name,
                 uuid,
-                vifs: vec![vif],
+                vifs: vec![vif, second],
             },
         );
         let own = GuestSelf {
@@ -257,6 +265,26 @@ fn a_claim_loses_to_what_is_known_of_anybody_on_the_segment() {
 }
 
 #[test]
+fn a_claim_loses_to_a_second_device_with_the_address_of_the_first() {
+    let victim = Case {
+        domid: 1,
+        ip: "10.0.0.1",
+        second: "10.0.0.3",
+        ..PLAIN
+    };
+    let thief = Case {
+        domid: 2,
+        claims: "10.0.0.2 10.0.0.3",
+        ..PLAIN
+    };
+    let (given, _) = given(LEARN, "", &[victim, thief]);
+    assert_eq!(
+        (given[&1].as_str(), given[&2].as_str()),
+        ("10.0.0.1 strict", "10.0.0.2")
+    );
+}
+
+#[test]
 fn a_guest_that_moves_within_the_host_keeps_its_addresses() {
     let cases = |ready| {
         [
@@ -285,6 +313,75 @@ fn a_guest_that_moves_within_the_host_keeps_its_addresses() {
         (after[&5].as_str(), after[&9].as_str()),
         ("", "10.0.0.1 strict")
     );
+}
+
+#[test]
+fn a_network_of_one_address_is_contested_like_an_address() {
+    let config = "learn = true\n[[guest]]\nname = 'g1'\nprefixes = ['10.0.0.9/32']";
+    let owner = || Case {
+        domid: 1,
+        ip: "10.0.0.1",
+        ..PLAIN
+    };
+    let other = Case {
+        domid: 2,
+        ip: "10.0.0.2 10.0.0.9",
+        ..PLAIN
+    };
+    let (both, warnings) = given(config, "", &[owner(), other]);
+    assert_eq!(
+        (both[&1].as_str(), both[&2].as_str()),
+        ("10.0.0.1 strict", "10.0.0.2 strict")
+    );
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    let thief = Case {
+        domid: 2,
+        claims: "10.0.0.2 10.0.0.9",
+        ..PLAIN
+    };
+    let (both, _) = given(config, "", &[owner(), thief]);
+    assert_eq!(
+        (both[&1].as_str(), both[&2].as_str()),
+        ("10.0.0.1 10.0.0.9 strict", "10.0.0.2")
+    );
+}
+
+#[test]
+fn networks_go_with_a_guest_that_moves_within_the_host() {
+    let uuid = "5ad2b6a0-0000-4000-8000-00000000000a";
+    let config = format!("[[guest]]\nuuid = '{uuid}'\nprefixes = ['10.20.0.0/16']");
+    let cases = [5, 9].map(|domid| Case {
+        domid,
+        uuid,
+        ..PLAIN
+    });
+    let (given, _) = given(&config, "", &cases);
+    assert_eq!(
+        (given[&5].as_str(), given[&9].as_str()),
+        ("", "10.20.0.0/16")
+    );
+}
+
+#[test]
+fn a_claim_loses_to_what_is_configured_for_a_guest_in_no_group() {
+    let config = "default = 'deny'\n[[group]]\nname = 'x'\nmembers = ['g2']\nlearn = true\n\
+                  [[guest]]\nname = 'g1'\naddresses = ['10.0.0.1']\nprefixes = ['10.20.0.0/16']";
+    let thief = || Case {
+        domid: 2,
+        claims: "10.0.0.1 10.0.0.2 10.20.3.4",
+        ..PLAIN
+    };
+    let victim = |bridge| Case {
+        domid: 1,
+        bridge,
+        ..PLAIN
+    };
+    assert_eq!(
+        given(config, "", &[victim("br0"), thief()]).0[&2],
+        "10.0.0.2"
+    );
+    let all = "10.0.0.1 10.0.0.2 10.20.3.4";
+    assert_eq!(given(config, "", &[victim("br1"), thief()]).0[&2], all);
 }
 
 #[test]
