@@ -320,11 +320,10 @@ impl Control {
     /// Whether the uplink is not connected again. What we and the routing script do to come back would
     /// take the processor and xenstore from it, while all traffic is to go by it.
     fn waits_for_uplink(&self) -> bool {
-        self.shared.last_identity.get().is_some_and(|identity| {
-            self.device
-                .device()
-                .waits_for_carrier(&identity.uplink_mac)
-        })
+        self.shared
+            .last_identity
+            .get()
+            .is_some_and(|identity| self.device.device().waits_for_carrier(&identity.uplink_mac))
     }
 
     /// One comparison of what should be with what is.
