@@ -13,12 +13,11 @@ use xlnet_lab::{
     product::Project,
     progress::Progress,
 };
-use xlnet_vm_tests::{bed::Maker, Bed, Spec};
+use xlnet_vm_tests::{bed::Maker, quantile::median, Bed, Spec};
 
 use crate::{
     path::{Pair, Path},
     plot,
-    quantile::median,
 };
 use bars::Bars;
 

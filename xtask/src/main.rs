@@ -12,7 +12,6 @@ mod demo;
 mod lab;
 mod path;
 mod plot;
-mod quantile;
 mod test;
 
 /// Builds, tests and shows xlnet.

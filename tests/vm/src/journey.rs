@@ -17,6 +17,7 @@ use crate::{
     pair::Pair,
     path_log::PathWatch,
     policy::all_joined,
+    quantile::{median, quantile},
     view::{await_peers, join, state_of},
     Bed, Scenario, Spec,
 };
@@ -147,7 +148,8 @@ struct Log {
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, stalls) in ["TCP", "TCP_RR", "UDP"].iter().zip(&self.stalls) {
-            let (low, middle, high) = spread(stalls);
+            let [low, high] = [0.0, 1.0].map(|part| quantile(stalls, part));
+            let middle = median(stalls);
             write!(
                 f,
                 "{name} stood still for {middle:.2} s ({low:.2} to {high:.2}); "
@@ -161,18 +163,6 @@ impl fmt::Display for Log {
         }
         Ok(())
     }
-}
-
-/// Least, median and greatest; zeroes of nothing.
-fn spread(figures: &[f64]) -> (f64, f64, f64) {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
-    (
-        at(0),
-        at(sorted.len() / 2),
-        at(sorted.len().saturating_sub(1)),
-    )
 }
 
 /// How many figures there are below each power of two.
@@ -318,8 +308,6 @@ mod tests {
 
     #[test]
     fn figures_are_summed_up() {
-        assert_eq!(spread(&[3.0, 1.0, 2.0]), (1.0, 2.0, 3.0));
-        assert_eq!(spread(&[]), (0.0, 0.0, 0.0));
         assert_eq!(
             histogram(&[0, 20, 21, 40]),
             "below 1: 1, below 32: 2, below 64: 1"

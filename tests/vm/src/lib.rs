@@ -9,6 +9,7 @@ pub mod figures;
 pub mod flow;
 pub mod journey;
 pub mod path_log;
+pub mod quantile;
 pub mod runner;
 
 mod channel;

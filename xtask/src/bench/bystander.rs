@@ -4,12 +4,12 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use xlnet_lab::netperf::{self, Test, Unit};
-use xlnet_vm_tests::Bed;
-
-use crate::{
-    path::Pair,
+use xlnet_vm_tests::{
     quantile::{median, spread},
+    Bed,
 };
+
+use crate::path::Pair;
 
 const TESTS: [Test; 2] = [Test::TcpStream { size: 65536 }, Test::TcpRr { size: 1 }];
 

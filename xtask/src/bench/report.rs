@@ -3,12 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use xlnet_lab::netperf::{Test, Unit};
+use xlnet_vm_tests::quantile::{median, quantile, spread};
 
 use super::{bystander::Bystander, setting::Setting, usage::Usage};
-use crate::{
-    path::Path,
-    quantile::{median, quantile, spread},
-};
+use crate::path::Path;
 
 /// A whole run.
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,12 +2,13 @@
 //! The tables a bench run prints.
 
 use xlnet_lab::netperf::Unit;
+use xlnet_vm_tests::quantile::median;
 
 use super::{
     report::{Boot, Report, Row},
     target,
 };
-use crate::{path::Path, quantile::median};
+use crate::path::Path;
 
 /// Prints what one boot measured: how fast, and for what.
 pub fn show(boot: &Boot) {

@@ -2,6 +2,7 @@
 //! The middle of figures, and how far they lie apart.
 
 /// The middle one, or the mean of the two in the middle; not a number if there is none.
+#[must_use]
 pub fn median(figures: &[f64]) -> f64 {
     let sorted = sorted(figures);
     let half = sorted.len() / 2;
@@ -13,6 +14,7 @@ pub fn median(figures: &[f64]) -> f64 {
 }
 
 /// The smallest figure that is no less than `part` of all.
+#[must_use]
 pub fn quantile(figures: &[f64], part: f64) -> f64 {
     let sorted = sorted(figures);
     let rank = (part * sorted.len() as f64).ceil() as usize;
@@ -23,6 +25,7 @@ pub fn quantile(figures: &[f64], part: f64) -> f64 {
 }
 
 /// Half the distance from the smallest to the largest, as a part of the median.
+#[must_use]
 pub fn spread(figures: &[f64]) -> f64 {
     let sorted = sorted(figures);
     match (sorted.first(), sorted.last()) {
