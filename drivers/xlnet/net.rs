@@ -16,3 +16,15 @@ pub(crate) mod skb;
 pub(crate) mod stats;
 pub(crate) mod sysfs;
 pub(crate) mod work;
+
+use crate::bindings;
+
+/// Whether one more line that a peer can provoke may go to the log: ten in five seconds, of the whole
+/// network stack (`net.core.message_burst`, `message_cost`), which says how many were left out. Any
+/// context.
+///
+/// C header: [`include/linux/net.h`](srctree/include/linux/net.h)
+pub(crate) fn may_log() -> bool {
+    // SAFETY: The function has no requirements.
+    unsafe { bindings::net_ratelimit() != 0 }
+}

@@ -17,7 +17,10 @@ use crate::{
         },
         nodes, //
     },
-    net::napi::with_bh_disabled,
+    net::{
+        may_log,
+        napi::with_bh_disabled, //
+    },
     proto::{
         layout::ChannelState,
         peer_state::{
@@ -112,11 +115,13 @@ impl Session {
             Err(error) => {
                 cx.put_queue(queue);
                 self.failed();
-                pr_info!(
-                    "domain {}: no channel could be offered: {:?}\n",
-                    self.peer.domid,
-                    error
-                );
+                if may_log() {
+                    pr_info!(
+                        "domain {}: no channel could be offered: {:?}\n",
+                        self.peer.domid,
+                        error
+                    );
+                }
                 Event::SetupFailed
             }
         }
@@ -138,21 +143,25 @@ impl Session {
             Err(MapError::Fault(fault)) => {
                 cx.put_queue(queue);
                 self.failed();
-                pr_info!(
-                    "domain {}: its offer leads to no channel: {}\n",
-                    self.peer.domid,
-                    fault.name()
-                );
+                if may_log() {
+                    pr_info!(
+                        "domain {}: its offer leads to no channel: {}\n",
+                        self.peer.domid,
+                        fault.name()
+                    );
+                }
                 Event::SetupFailed
             }
             Err(MapError::Kernel(error)) => {
                 cx.put_queue(queue);
                 self.failed();
-                pr_info!(
-                    "domain {}: its channel could not be mapped: {:?}\n",
-                    self.peer.domid,
-                    error
-                );
+                if may_log() {
+                    pr_info!(
+                        "domain {}: its channel could not be mapped: {:?}\n",
+                        self.peer.domid,
+                        error
+                    );
+                }
                 Event::SetupFailed
             }
         }
@@ -215,10 +224,12 @@ impl Session {
 
     fn report(&self) {
         let fault = self.link.as_ref().and_then(|link| link.channel.fault());
-        pr_warn!(
-            "domain {} broke the protocol ({}): no channel with it until the helper names it anew\n",
-            self.peer.domid,
-            fault.map_or("offer", |fault| fault.name()),
-        );
+        if may_log() {
+            pr_warn!(
+                "domain {} broke the protocol ({}): no channel with it until the helper names it anew\n",
+                self.peer.domid,
+                fault.map_or("offer", |fault| fault.name()),
+            );
+        }
     }
 }
