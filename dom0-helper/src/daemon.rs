@@ -3,6 +3,7 @@
 //! The daemon: keeps what guests are told equal to what follows from the host.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct Daemon<S> {
     /// Guests to be looked at, those that wait for their budget included.
     due: BTreeMap<Domid, GuestHint>,
     warnings: BTreeSet<Warning>,
+    /// Says which addresses are Dom0's own.
+    dom0: fn() -> BTreeSet<IpAddr>,
 }
 
 /// Serves until SIGTERM or SIGINT. What guests were told stays, so that their channels go on.
@@ -64,17 +67,16 @@ pub struct Daemon<S> {
 pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<(), Error> {
     let _lock = Lock::take(lock_file)?;
     crate::dom0::require(&store).await?;
-    let doing = || "watch for signals".to_owned();
-    let mut terminate = signal(SignalKind::terminate()).map_err(|source| Error::System {
-        doing: doing(),
-        source,
-    })?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| Error::System {
-        doing: doing(),
-        source,
-    })?;
+    let on = |kind| {
+        signal(kind).map_err(|source| Error::System {
+            doing: "watch for signals".into(),
+            source,
+        })
+    };
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
 
-    let mut daemon = Daemon::new(store, config);
+    let mut daemon = Daemon::new(store, config, crate::dom0::addresses);
     let _watches = daemon.start().await?;
     notify::ready();
     info!(guests = daemon.model.guests.len(), "serving");
@@ -88,7 +90,8 @@ pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<
 }
 
 impl<S: Store> Daemon<S> {
-    fn new(store: S, config: Config) -> Self {
+    /// A daemon that has not looked at anything yet.
+    pub fn new(store: S, config: Config, dom0: fn() -> BTreeSet<IpAddr>) -> Self {
         Self {
             store,
             model: Model::new(config),
@@ -96,12 +99,16 @@ impl<S: Store> Daemon<S> {
             care: BTreeMap::new(),
             due: BTreeMap::new(),
             warnings: BTreeSet::new(),
+            dom0,
         }
     }
 
     /// Registers the watches on the host, reads all of it, and brings what guests were told up to
     /// date.
-    async fn start(&mut self) -> Result<Vec<Watch>, StoreError> {
+    ///
+    /// # Errors
+    /// Those of the store that are fatal.
+    pub async fn start(&mut self) -> Result<Vec<Watch>, StoreError> {
         let watches = vec![
             self.store
                 .watch("@introduceDomain", self.hints.on_domains())
@@ -113,7 +120,7 @@ impl<S: Store> Daemon<S> {
                 .watch(BACKENDS, self.hints.on_backends(BACKENDS))
                 .await?,
         ];
-        self.model.dom0 = crate::dom0::addresses();
+        self.model.dom0 = (self.dom0)();
         self.follow_domains().await?;
         let domids = std::mem::take(&mut self.due).into_keys();
         for (domid, garbage) in self.model.look_at_all(&self.store, domids).await? {
@@ -140,29 +147,44 @@ impl<S: Store> Daemon<S> {
                     self.store.read("/local/domain/0/domid").await?;
                     notify::alive();
                 }
-                _ = look_again.tick() => {
-                    self.model.dom0 = crate::dom0::addresses();
-                    self.follow_domains().await?;
-                    for domid in self.care.keys() {
-                        self.due.entry(*domid).or_default().merge(GuestHint::all());
-                    }
-                }
+                _ = look_again.tick() => self.look_again().await?,
             }
-            let pending = self.hints.take();
-            if pending.domains {
-                self.follow_domains().await?;
-            }
-            for (domid, hint) in pending.guests {
-                if self.care.contains_key(&domid) {
-                    self.due.entry(domid).or_default().merge(hint);
-                }
-            }
-            self.look_at_due().await?;
+            self.act().await?;
         }
     }
 
-    /// When the first of the waiting guests may be looked at.
-    fn next_budget(&mut self) -> Option<Instant> {
+    /// Makes everything due to be looked at, without having been asked.
+    ///
+    /// # Errors
+    /// Those of the store that are fatal.
+    pub async fn look_again(&mut self) -> Result<(), StoreError> {
+        self.model.dom0 = (self.dom0)();
+        self.follow_domains().await?;
+        for domid in self.care.keys() {
+            self.due.entry(*domid).or_default().merge(GuestHint::all());
+        }
+        Ok(())
+    }
+
+    /// Acts once on what has been hinted at and on what is due, as far as budgets go.
+    ///
+    /// # Errors
+    /// Those of the store that are fatal.
+    pub async fn act(&mut self) -> Result<(), StoreError> {
+        let pending = self.hints.take();
+        if pending.domains {
+            self.follow_domains().await?;
+        }
+        for (domid, hint) in pending.guests {
+            if self.care.contains_key(&domid) {
+                self.due.entry(domid).or_default().merge(hint);
+            }
+        }
+        self.look_at_due().await
+    }
+
+    /// When the first of the waiting guests may be looked at; `None` if none waits.
+    pub fn next_budget(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let when = |(domid, care): (&Domid, &mut Care)| {
             let waits = self.due.contains_key(domid);
@@ -221,16 +243,11 @@ impl<S: Store> Daemon<S> {
         }
         self.warnings = plan.warnings;
         let taking_part = plan.told.values().filter(|told| told.own.is_some()).count();
-        let pairs = plan
-            .told
-            .values()
-            .map(|told| told.peers.len())
-            .sum::<usize>()
-            / 2;
+        let peers = plan.told.values().map(|told| told.peers.len());
         notify::status(
             self.model.guests.len(),
             taking_part,
-            pairs,
+            peers.sum::<usize>() / 2,
             self.warnings.len(),
         );
         Ok(())
@@ -273,17 +290,14 @@ impl<S: Store> Daemon<S> {
             debug!(domid, uuid, "domain found");
             let watches = self.watch(domid).await?;
             let now = Instant::now();
-            let (requests, log) = (Budget::requests(now), Budget::log_lines(now));
-            self.care.insert(
-                domid,
-                Care {
-                    uuid,
-                    watches,
-                    requests,
-                    log,
-                    garbage: 0,
-                },
-            );
+            let care = Care {
+                uuid,
+                watches,
+                requests: Budget::requests(now),
+                log: Budget::log_lines(now),
+                garbage: 0,
+            };
+            self.care.insert(domid, care);
             self.due.insert(domid, GuestHint::all());
         }
         let gone: Vec<_> = self

@@ -18,8 +18,8 @@ pub type OnEvent = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A registered watch; dropping it ends the watch.
 pub struct Watch {
-    #[allow(dead_code, reason = "held for its drop")]
-    stop: tokio::sync::oneshot::Sender<()>,
+    /// Closed by the drop: that is what whoever serves the watch goes by.
+    pub stop: tokio::sync::oneshot::Sender<()>,
 }
 
 /// The requests the helper makes. Paths are absolute.
