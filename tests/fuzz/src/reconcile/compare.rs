@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-only
+
+//! What must be the same on two hosts of which one lacks something.
+
+use std::collections::BTreeMap;
+
+use xlnet_proto::schema::{Claims, GuestSelf, InHome, Node, PeerEntry, PeerRequest, MAX_ADDRS};
+
+use super::host::Host;
+use super::toolstack::{home, Domid};
+use super::Helper;
+
+impl Host {
+    /// What all guests find.
+    fn all_told(&self) -> BTreeMap<Domid, BTreeMap<String, String>> {
+        let state = self.0.borrow();
+        let told = |domid: &Domid| (*domid, state.told(*domid));
+        state.domains.keys().map(told).collect()
+    }
+
+    /// The same host as if no helper had been there yet, and guests had only written such nodes as
+    /// `keep` says.
+    fn with_only(&self, keep: impl Fn(Domid, Node, &[u8]) -> bool) -> Self {
+        let state = self.0.borrow();
+        let mut tree = state.tree.clone();
+        for &domid in state.domains.keys() {
+            let guest = format!("{}/data", home(domid));
+            tree.remove(&guest);
+            tree.remove(&format!("{}/xlnet", home(domid)));
+            for (path, value) in state.tree.below(&guest) {
+                let at = InHome::parse(path);
+                if at.is_some_and(|at| keep(domid, at.node, value)) {
+                    tree.write(path, value);
+                }
+            }
+        }
+        let host = Self::of(tree, state.rules, state.domains.clone());
+        host.0.borrow_mut().said.clone_from(&state.said);
+        host
+    }
+}
+
+/// A helper that starts on a host at rest finds all as it would have made it.
+pub async fn a_new_helper_leaves_all_as_it_is(host: &Host) {
+    let before = host.0.borrow().steps;
+    drop(Helper::start(host, None).await);
+    assert_eq!(host.0.borrow().steps, before, "a new helper knows better");
+}
+
+fn is_valid(node: Node, value: &[u8]) -> bool {
+    match node {
+        Node::GuestSelf => GuestSelf::parse(value).is_ok(),
+        Node::GuestAddr => Claims::parse(value).is_ok(),
+        Node::GuestPeer(_) => PeerRequest::parse(value).is_ok(),
+        _ => false,
+    }
+}
+
+/// Without all that breaks a rule, guests are told the same.
+pub async fn garbage_is_as_good_as_nothing(host: &Host) {
+    let clean = host.with_only(|_, node, value| is_valid(node, value));
+    drop(Helper::start(&clean, None).await);
+    assert_eq!(host.all_told(), clean.all_told());
+}
+
+/// What one guest says adds nothing to what others are told about each other; it takes from it only
+/// the addresses that the guest itself may have.
+pub async fn nobody_else_gains_by_what_one_says(host: &Host, one: Domid) {
+    let quiet = host.with_only(|domid, _, _| domid != one);
+    drop(Helper::start(&quiet, None).await);
+    let (loud, quiet) = (host.all_told(), quiet.all_told());
+    let state = host.0.borrow();
+    for (reader, loud) in loud.iter().filter(|(reader, _)| **reader != one) {
+        let about_one = format!("peer/{one}");
+        let mut loud = loud.clone();
+        loud.remove(&about_one);
+        let quiet = &quiet[reader];
+        assert_eq!(
+            loud.keys().collect::<Vec<_>>(),
+            quiet.keys().collect::<Vec<_>>()
+        );
+        for (node, text) in &loud {
+            let entries = [text, &quiet[node]].map(|text| PeerEntry::parse(text.as_bytes()));
+            let [Ok(loud), Ok(quiet)] = entries else {
+                assert_eq!(text, &quiet[node], "{reader}");
+                continue;
+            };
+            let others = PeerEntry {
+                prefixes: quiet.prefixes,
+                strict: quiet.strict,
+                ..loud
+            };
+            assert_eq!(others, quiet, "{reader} {node}");
+            let has =
+                |entry: &PeerEntry, prefix| entry.prefixes.iter().any(|other| other == prefix);
+            let full = quiet.prefixes.len() == MAX_ADDRS;
+            let gained = loud.prefixes.iter().find(|prefix| !has(&quiet, *prefix));
+            assert!(full || gained.is_none(), "{reader} {node} gains {gained:?}");
+            for lost in quiet.prefixes.iter().filter(|prefix| !has(&loud, *prefix)) {
+                assert!(
+                    state.may_have(one, lost.addr()),
+                    "{reader} {node} loses {lost}"
+                );
+            }
+        }
+    }
+}
