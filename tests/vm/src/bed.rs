@@ -36,6 +36,8 @@ pub struct Spec {
     pub counted: bool,
     /// Whether a second host, without guests, is joined to the first by a cable between their bridges.
     pub paired: bool,
+    /// Whether the last guest is a PVH one, on a physical CPU of its own, whatever the others are.
+    pub mixed: bool,
 }
 
 impl Spec {
@@ -51,6 +53,7 @@ impl Spec {
             xlnet: true,
             counted: false,
             paired: false,
+            mixed: false,
         }
     }
 
@@ -60,6 +63,15 @@ impl Spec {
         Self {
             kind: Kind::Pv,
             ..Self::pvh(guests)
+        }
+    }
+
+    /// Two PV guests and a PVH one with xlnet, under xenstored: every kind of pair in the time of one boot.
+    #[must_use]
+    pub const fn mixed() -> Self {
+        Self {
+            mixed: true,
+            ..Self::pv(3)
         }
     }
 
@@ -263,13 +275,15 @@ impl Bed {
     }
 
     fn guest_config(&self, number: u8) -> GuestConfig {
+        let spec = self.spec;
+        let apart = spec.mixed && number == spec.guests;
+        // A PVH guest's CPU comes behind those of the guests before it, which must leave it alone.
+        let others = spec.mixed.then(|| spec.vcpus * u32::from(spec.guests));
+        let shared = spec.shared.or(others).filter(|_| !apart);
         GuestConfig {
-            kind: self.spec.kind,
-            vcpus: self.spec.vcpus,
-            pcpus: self
-                .spec
-                .shared
-                .map(|cpus| format!("0-{}", cpus.saturating_sub(1))),
+            kind: if apart { Kind::Pvh } else { spec.kind },
+            vcpus: spec.vcpus,
+            pcpus: shared.map(|cpus| format!("0-{}", cpus.saturating_sub(1))),
             ..GuestConfig::new(number)
         }
     }

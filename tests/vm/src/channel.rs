@@ -24,7 +24,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     )
     .long(),
     Scenario::new("channel::pvh-reclaimed-when-idle", Spec::pvh(2), reclaimed).long(),
-    Scenario::new("channel::ring-size", Spec::pv(3), ring_size),
+    Scenario::new("channel::ring-size", Spec::pv(3), ring_size).long(),
 ];
 
 /// Datagrams a second of each flow.

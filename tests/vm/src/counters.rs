@@ -13,10 +13,10 @@ use crate::{
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("counters::ethtool-answers", Spec::pv(3), ethtool_answers),
+    Scenario::new("counters::ethtool-answers", Spec::mixed(), ethtool_answers),
     Scenario::new(
         "counters::agree-with-netperf",
-        Spec::pv(3),
+        Spec::mixed(),
         agree_with_netperf,
     ),
 ];

@@ -18,9 +18,9 @@ use crate::{
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("death::pv-of-a-listener", Spec::pv(3), of_lowest),
+    Scenario::new("death::pv-of-a-listener", Spec::pv(3), of_lowest).long(),
     Scenario::new("death::pv-of-a-connector", Spec::pv(3), of_highest).long(),
-    Scenario::new("death::pv-of-xlnetd", Spec::pv(3), of_daemon),
+    Scenario::new("death::of-xlnetd", Spec::mixed(), of_daemon),
     Scenario::new("death::pv-second-xlnetd", Spec::pv(3), second_daemon).long(),
     Scenario::new("death::pvh-of-xlnetd", Spec::pvh(2), of_daemon).long(),
 ];
@@ -31,7 +31,11 @@ const RATE: u32 = 20;
 /// Seconds of a day: one of the clocks is told as a time of day.
 const DAY: f64 = 86400.0;
 
-fn by_domid(bed: &Bed) -> Result<Vec<Guest>> {
+/// The guests of a bed, the lowest domid first.
+///
+/// # Errors
+/// If one is not there.
+pub(crate) fn by_domid(bed: &Bed) -> Result<Vec<Guest>> {
     let mut guests = (1..=bed.spec.guests)
         .map(|number| {
             let guest = bed.g(number)?;

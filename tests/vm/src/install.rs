@@ -9,8 +9,8 @@ use xlnet_lab::product::Project;
 use crate::{bed::eventually, helper, policy::all_joined, view::join, Bed, Scenario, Spec};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("install::a-guest-by-hand", Spec::pv(3), guest_by_hand),
-    Scenario::new("install::dom0-by-hand", Spec::pv(3), dom0_by_hand),
+    Scenario::new("install::a-guest-by-hand", Spec::mixed(), guest_by_hand),
+    Scenario::new("install::dom0-by-hand", Spec::pv(3), dom0_by_hand).long(),
 ];
 
 /// Makes systemd the first process of a namespace, as the lab's Dom0 is booted by a script. What the script has done

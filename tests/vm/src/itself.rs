@@ -15,8 +15,8 @@ const PV: Spec = Spec::pv(3);
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("lab::pv-keeps-vector-registers", PV, keeps_registers).long(),
     Scenario::new("lab::pvh-keeps-vector-registers", PVH, keeps_registers).long(),
-    Scenario::new("lab::exec-is-faithful", PVH, exec_is_faithful),
-    Scenario::new("lab::ping-over-the-uplink", PVH, ping_uplink),
+    Scenario::new("lab::exec-is-faithful", Spec::mixed(), exec_is_faithful),
+    Scenario::new("lab::ping-over-the-uplink", PVH, ping_uplink).long(),
     Scenario::new("lab::two-hosts-are-joined", PAIR, two_hosts).long(),
 ];
 

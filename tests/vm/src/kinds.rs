@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The essentials with every kind of guest and under either xenstore daemon.
 //!
-//! PV guests under xenstored have the whole of the other areas.
+//! PV guests under xenstored, and a PVH one beside them, have the whole of the other areas.
 
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("kinds::pvh-xenstored", Spec::pvh(2), smoke),
+    Scenario::new("kinds::pvh-xenstored", Spec::pvh(2), smoke).long(),
     Scenario::new("kinds::pvh-oxenstored", Spec::pvh(2).oxen(), smoke).long(),
     Scenario::new("kinds::pv-oxenstored", Spec::pv(2).oxen(), smoke).long(),
 ];

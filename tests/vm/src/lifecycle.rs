@@ -18,7 +18,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("lifecycle::pv-link-down-up", Spec::pv(3), link).long(),
     Scenario::new("lifecycle::pv-mtu", Spec::pv(3), mtu).long(),
     Scenario::new("lifecycle::pv-other-netns", Spec::pv(3), netns).long(),
-    Scenario::new("lifecycle::pv-uplink-addresses", Spec::pv(3), addresses),
+    Scenario::new("lifecycle::uplink-addresses", Spec::mixed(), addresses),
     Scenario::new("lifecycle::pv-50-reloads", Spec::pv(2), fifty_reloads).long(),
     Scenario::new("lifecycle::pvh-link-down-up", Spec::pvh(2), link).long(),
     Scenario::new("lifecycle::pvh-6-reloads", Spec::pvh(2), six_reloads).long(),

@@ -6,8 +6,8 @@ use anyhow::{ensure, Result};
 use crate::{bed::eventually, Bed, Scenario, Spec};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("load::pvh-device-appears", Spec::pvh(2), device_appears),
-    Scenario::new("load::pvh-unloads", Spec::pvh(2), unloads),
+    Scenario::new("load::device-appears", Spec::mixed(), device_appears),
+    Scenario::new("load::unloads", Spec::mixed(), unloads),
 ];
 
 fn device_appears(bed: &mut Bed) -> Result<()> {
@@ -22,12 +22,15 @@ fn device_appears(bed: &mut Bed) -> Result<()> {
 }
 
 fn unloads(bed: &mut Bed) -> Result<()> {
-    let g1 = bed.g(1)?;
-    g1.sh("rmmod xlnet")?;
-    ensure!(
-        !g1.try_sh("test -e /sys/class/net/xlnet0")?.success(),
-        "xlnet0 is still there"
-    );
-    g1.sh("modprobe xlnet && test -e /sys/class/net/xlnet0")
-        .map(drop)
+    for number in 1..=bed.spec.guests {
+        let guest = bed.g(number)?;
+        guest.sh("rmmod xlnet")?;
+        ensure!(
+            !guest.try_sh("test -e /sys/class/net/xlnet0")?.success(),
+            "xlnet0 of {} is still there",
+            guest.name()
+        );
+        guest.sh("modprobe xlnet && test -e /sys/class/net/xlnet0")?;
+    }
+    Ok(())
 }

@@ -178,6 +178,12 @@ pub(crate) fn connect(bed: &Bed, a: u8, b: u8) -> Result<()> {
     join(&bed.g(a)?, &bed.g(b)?)
 }
 
+/// Each guest and the next, the last and the first: every pair of three once, and each guest at both ends.
+pub(crate) fn round(bed: &Bed) -> Vec<(u8, u8)> {
+    let guests = bed.spec.guests;
+    (1..=guests).map(|from| (from, from % guests + 1)).collect()
+}
+
 /// Every ordered pair of the guests of `bed`, by number.
 pub(crate) fn pairs(bed: &Bed) -> Vec<(u8, u8)> {
     let numbers = 1..=bed.spec.guests;

@@ -13,7 +13,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::new(
     "moderation::fewer-interrupts",
     Spec::pv(3),
     fewer_interrupts,
-)];
+)
+.long()];
 
 /// The bytes of a datagram of which a ring holds many, and of which it holds few.
 const SMALL: u32 = 1400;

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("policy::pv-dom0", Spec::pv(3), dom0).long(),
     Scenario::new("policy::pv-guest-without-xlnet", Spec::pv(3), non_member).long(),
-    Scenario::new("policy::pv-denied-pair", Spec::pv(3), denied_pair),
+    Scenario::new("policy::pv-denied-pair", Spec::pv(3), denied_pair).long(),
     Scenario::new(
         "policy::pv-denied-by-default",
         Spec::pv(3),

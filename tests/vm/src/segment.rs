@@ -8,14 +8,14 @@ use xlnet_lab::guest::Guest;
 
 use crate::{
     bed::eventually,
-    meter::{pairs, Meter},
+    meter::{pairs, round, Meter},
     policy::all_joined,
     traffic, transfer, Bed, Scenario, Spec,
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("segment::raw-ethertype", Spec::pv(3), raw_ethertype),
-    Scenario::new("segment::vlan", Spec::pv(3), vlan),
+    Scenario::new("segment::raw-ethertype", Spec::mixed(), raw_ethertype),
+    Scenario::new("segment::vlan", Spec::mixed(), vlan),
 ];
 
 /// The type of the raw frames: IEEE's first one for local experiments.
@@ -164,7 +164,7 @@ fn vlan(bed: &mut Bed) -> Result<()> {
             ip addr add 10.99.0.{number}/24 dev {VLAN} && ip addr add fd99::{number}/64 dev {VLAN} nodad"
         ))?;
     }
-    for (from, to) in pairs(bed) {
+    for (from, to) in round(bed) {
         let ips = [format!("10.99.0.{to}"), format!("fd99::{to}")];
         traffic::ping(bed, from, to, &ips)
             .with_context(|| format!("in the VLAN from g{from} to g{to}"))?;

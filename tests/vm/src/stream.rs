@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("stream::offloads-and-mtu", Spec::pv(3), offloads_and_mtu).long(),
-    Scenario::new("stream::four-at-once", Spec::pv(3), four_at_once),
+    Scenario::new("stream::four-at-once", Spec::mixed(), four_at_once),
 ];
 
 /// 200 MB, and a bit more.
@@ -99,25 +99,28 @@ fn long_stream(bed: &Bed, from: u8, to: u8, setting: Setting) -> Result<()> {
 
 fn four_at_once(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
-    let (g1, g2) = (bed.g(1)?, bed.g(2)?);
-    give_block(&g1)?;
-    connect(bed, 1, 2)?;
+    let (from, to) = (1, bed.spec.guests);
+    let (sending, receiving) = (bed.g(from)?, bed.g(to)?);
+    give_block(&sending)?;
+    connect(bed, from, to)?;
     let meter = Meter::start(bed)?;
     let transfer = Transfer::Tcp { blocks: 4 };
     let ports = 5001..5005;
     let receivers = ports
         .clone()
-        .map(|port| Receiver::start(&g2, transfer, port))
+        .map(|port| Receiver::start(&receiving, transfer, port))
         .collect::<Result<Vec<_>>>()?;
     let senders: Vec<_> = ports
-        .map(|port| format!("{} &", sender(transfer, &g2.config.ip(), port)))
+        .map(|port| format!("{} &", sender(transfer, &receiving.config.ip(), port)))
         .collect();
-    g1.sh_within(
+    sending.sh_within(
         &format!("{}\nwait", senders.join("\n")),
         Duration::from_secs(300),
     )?;
     for receiver in receivers {
         receiver.check()?;
     }
-    meter.moved()?.carried(1, 2, (4 * transfer.bytes()) as u64)
+    meter
+        .moved()?
+        .carried(from, to, (4 * transfer.bytes()) as u64)
 }

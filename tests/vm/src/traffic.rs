@@ -8,14 +8,14 @@ use xlnet_lab::guest::Guest;
 
 use crate::{
     bed::eventually,
-    meter::{connect, pairs, Meter},
+    meter::{connect, pairs, round, Meter},
     policy::all_joined,
     transfer::{give_block, sender, Receiver, Transfer},
     Bed, Scenario, Spec,
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("traffic::ping", Spec::pv(3), ping_all),
+    Scenario::new("traffic::ping", Spec::mixed(), ping_all),
     Scenario::new("traffic::both-ways-at-once", Spec::pv(3), both_ways_all).long(),
     Scenario::new("traffic::multicast", Spec::pv(3), multicast).long(),
 ];
@@ -29,7 +29,7 @@ const PINGS: u32 = 3;
 
 fn ping_all(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
-    for (from, to) in pairs(bed) {
+    for (from, to) in round(bed) {
         let peer = bed.g(to)?.config;
         ping(bed, from, to, &[peer.ip(), peer.ip6()])?;
     }

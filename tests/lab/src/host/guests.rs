@@ -22,22 +22,25 @@ impl Host {
         Ok(guest)
     }
 
-    /// The same of several. If all are PV guests they boot at once; PVH guests that do fault here.
+    /// The same of several. The PV guests boot at once, and then the PVH guests one after the other, as they fault here
+    /// otherwise.
     ///
     /// # Errors
     /// As [`Host::create_guest`].
     pub fn create_guests(&mut self, configs: &[GuestConfig]) -> Result<()> {
-        if configs.iter().any(|config| config.kind != Kind::Pv) {
-            for config in configs {
-                self.create_guest(config.clone())?;
-            }
-            return Ok(());
-        }
-        let started = configs
-            .iter()
+        let (pv, others): (Vec<_>, Vec<_>) =
+            configs.iter().partition(|config| config.kind == Kind::Pv);
+        let started = pv
+            .into_iter()
             .map(|config| self.start_guest(config.clone()))
             .collect::<Result<Vec<_>>>()?;
-        started.iter().try_for_each(|guest| self.await_guest(guest))
+        started
+            .iter()
+            .try_for_each(|guest| self.await_guest(guest))?;
+        for config in others {
+            self.create_guest(config.clone())?;
+        }
+        Ok(())
     }
 
     fn start_guest(&mut self, config: GuestConfig) -> Result<Guest> {
