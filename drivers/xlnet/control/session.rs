@@ -16,6 +16,7 @@ use crate::{
         Peer, //
     },
     proto::{
+        fault::PeerFault,
         layout::{
             ChannelState,
             Role, //
@@ -79,6 +80,8 @@ pub(super) struct Session {
     linger: Option<Deadline>,
     /// It was one of an instance of ours that is no more.
     abandoned: bool,
+    /// What the peer did wrong: it is reported when the channel is gone already.
+    fault: Option<PeerFault>,
 }
 
 impl Session {
@@ -97,6 +100,7 @@ impl Session {
             unmapped: None,
             linger: None,
             abandoned: false,
+            fault: None,
         }
     }
 
@@ -248,7 +252,8 @@ impl Session {
                 self.feed(cx, Event::Drained);
             }
         }
-        if channel.fault().is_some() {
+        if let Some(fault) = channel.fault() {
+            self.fault = Some(fault);
             self.feed(cx, Event::Fault);
         }
         self.feed_idle(cx);

@@ -223,12 +223,11 @@ impl Session {
     }
 
     fn report(&self) {
-        let fault = self.link.as_ref().and_then(|link| link.channel.fault());
         if may_log() {
             pr_warn!(
                 "domain {} broke the protocol ({}): no channel with it until the helper names it anew\n",
                 self.peer.domid,
-                fault.map_or("offer", |fault| fault.name()),
+                self.fault.map_or("offer", |fault| fault.name()),
             );
         }
     }
