@@ -30,6 +30,9 @@ pub struct Args {
     /// The Xen tests that take long, too
     #[arg(long)]
     long: bool,
+    /// Only the Xen tests with a hostile guest
+    #[arg(long, conflicts_with_all = ["areas", "filter"])]
+    hostile: bool,
     /// List the Xen tests and stop
     #[arg(long)]
     list: bool,
@@ -62,6 +65,7 @@ pub fn run(args: &Args) -> Result<bool> {
         .into_iter()
         .filter(|scenario| match &args.filter {
             Some(part) => scenario.name.contains(part),
+            None if args.hostile => scenario.name.starts_with("hostile::"),
             None => args.long || !scenario.long,
         })
         .collect();
@@ -74,7 +78,10 @@ pub fn run(args: &Args) -> Result<bool> {
     let cache = Cache::open(Progress::default())?;
     needs::ensure(&cache)?;
     let project = Project::find()?;
-    let wanted = |area| args.areas.is_empty() || args.areas.contains(&area);
+    let wanted = |area| match args.hostile {
+        true => area == Area::Vm,
+        false => args.areas.is_empty() || args.areas.contains(&area),
+    };
     let mut tests = Tests::new(&cache, &project);
     if wanted(Area::Lint) {
         tests.lint()?;

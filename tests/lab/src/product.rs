@@ -20,6 +20,9 @@ use crate::{
 /// What `strip` leaves out of the module: debug information is ten times the rest, and loading reads all of it.
 pub const STRIP: &str = "--strip-debug";
 
+/// The guest that breaks the protocol.
+const ATTACKER: &str = "xlnet-attacker";
+
 /// The source tree.
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -210,7 +213,10 @@ impl Project {
         product: Option<&Product>,
     ) -> Result<Payload> {
         self.build_agent(cache)?;
+        self.build_package(cache, ATTACKER)?;
         let mut payload = Payload::new(&self.release_dir());
+        let attacker = self.release_dir().join(ATTACKER);
+        payload.copy(For::Guest, attacker, format!("/lab/bin/{ATTACKER}"), 0o755);
         if let Some(product) = product {
             let module = format!("/usr/lib/modules/{}/updates/xlnet.ko", build.kernel);
             payload.copy(For::Guest, &product.module, module, 0o644);

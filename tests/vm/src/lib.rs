@@ -17,6 +17,7 @@ mod counters;
 mod death;
 mod handshake;
 mod helper;
+mod hostile;
 mod install;
 mod itself;
 mod kinds;
@@ -86,6 +87,7 @@ pub fn scenarios() -> Vec<Scenario> {
         moderation::SCENARIOS,
         watch::SCENARIOS,
         kinds::SCENARIOS,
+        hostile::SCENARIOS,
     ]
     .concat();
     let beds: Vec<_> = all.iter().map(|scenario| scenario.bed).collect();

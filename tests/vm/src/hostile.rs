@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A guest that breaks the protocol harms nobody but itself: the victim sees it, says so, and goes on with everybody else.
+//!
+//! The attacker is `tests/attacker` in the driver's place, over real grants and event channels; the cases are those of
+//! `docs/threat-model.md`.
+
+use anyhow::{ensure, Context, Result};
+
+use crate::{Bed, Scenario, Spec};
+use arena::{Arena, Attacker};
+
+mod arena;
+mod lasting;
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("hostile::pv-breaches-by-a-listener", Spec::pv(3), |bed| {
+        breaches(bed, Attacker::Listener)
+    })
+    .long(),
+    Scenario::new("hostile::pv-breaches-by-a-connector", Spec::pv(3), |bed| {
+        breaches(bed, Attacker::Connector)
+    })
+    .long(),
+    Scenario::new("hostile::pv-lies", Spec::pv(3), lies).long(),
+    Scenario::new("hostile::pv-bad-offers", Spec::pv(3), bad_offers).long(),
+    Scenario::new("hostile::pv-lasting", Spec::pv(3), lasting::all).long(),
+];
+
+/// What the victim must close the channel for, and how it calls that (`proto/fault.rs`).
+const BREACHES: &[(&str, &str)] = &[
+    ("prod-unaligned", "misaligned"),
+    ("prod-too-far", "index-jump"),
+    ("prod-back", "index-backwards"),
+    ("prod-largest", "misaligned"),
+    ("cons-unaligned", "misaligned"),
+    ("cons-too-far", "index-jump"),
+    ("cons-back", "index-backwards"),
+    ("length-zero", "bad-length"),
+    ("length-below-a-header", "bad-length"),
+    ("length-above-a-frame", "bad-length"),
+    ("length-half-of-all", "bad-length"),
+    ("length-largest", "bad-length"),
+    ("flags", "bad-flags"),
+    ("buffers", "bad-buffers"),
+    ("truncated", "truncated"),
+    ("state", "bad-state"),
+];
+
+/// What the victim must throw away, and count, without closing the channel; nothing if there is nothing to throw away.
+const LIES: &[(&str, Option<&str>)] = &[
+    ("source-mac", Some("rx_spoofed")),
+    ("source-ip", Some("rx_spoofed")),
+    ("source-unspecified", Some("rx_spoofed")),
+    ("arp-sender", Some("rx_spoofed")),
+    ("offload-unknown", Some("rx_bad_offload")),
+    ("offload-of-no-size", Some("rx_bad_offload")),
+    ("checksum-behind-the-frame", Some("rx_bad_offload")),
+    ("header-rewritten", None),
+];
+
+/// How often the attacker sends each lie.
+const TIMES: u64 = 3;
+
+/// Offers of which the victim must make no channel.
+const BAD_OFFERS: &[&str] = &[
+    "offer-magic",
+    "offer-version",
+    "offer-small-rings",
+    "offer-large-rings",
+    "offer-channel",
+    "offer-epoch",
+    "offer-features",
+    "offer-no-grant",
+    "offer-half-a-directory",
+    "offer-no-port",
+    "offer-grant-of-another",
+    "offer-grant-read-only",
+    "offer-grant-revoked",
+    "offer-port-of-another",
+];
+
+/// Each breach ends the channel, is counted once, and is named in one line of the log with the attacker's number.
+fn breaches(bed: &mut Bed, part: Attacker) -> Result<()> {
+    let arena = Arena::enter(bed, part)?;
+    for (act, fault) in BREACHES {
+        let line = format!("broke the protocol ({fault})");
+        let before = (arena.count("faults")?, arena.said(&line)?);
+        let ending = arena.attack(act, 0)?;
+        let after = (arena.count("faults")?, arena.said(&line)?);
+        ensure!(
+            ending == "closed" && after == (before.0 + 1, before.1 + 1),
+            "{act}: the channel is {ending}; faults and lines that say {fault} went from {before:?} to {after:?}"
+        );
+    }
+    arena.leave(bed).map(drop)
+}
+
+fn lies(bed: &mut Bed) -> Result<()> {
+    let arena = Arena::enter(bed, Attacker::Connector)?;
+    let faults = arena.count("faults")?;
+    for (act, counter) in LIES {
+        let counted = |name: &Option<&str>| name.map_or(Ok(0), |name| arena.count(name));
+        let before = counted(counter)?;
+        let ending = arena.attack(act, 0)?;
+        let more = counted(counter)? - before;
+        let wanted = counter.map_or(0, |_| TIMES);
+        ensure!(
+            ending == "open" && more == wanted,
+            "{act}: the channel is {ending}, {more} frames were counted and {wanted} sent"
+        );
+    }
+    let more = arena.count("faults")? - faults;
+    ensure!(more == 0, "{more} lies were taken for breaches");
+    arena.leave(bed).map(drop)
+}
+
+/// An offer that leads to no channel is a failed attempt, and no more than that: the two talk over the uplink.
+fn bad_offers(bed: &mut Bed) -> Result<()> {
+    let arena = Arena::enter(bed, Attacker::Listener)?;
+    let ip = arena.victim.config.ip();
+    for act in BAD_OFFERS {
+        let failed = arena.count("setup_failed")?;
+        let ending = arena.attack(act, 5)?;
+        ensure!(
+            ending == "refused" && arena.count("setup_failed")? > failed,
+            "{act}: {ending}, and {failed} attempts have failed before and after"
+        );
+        arena
+            .attacker
+            .sh(&format!("ping -q -c 1 -W 10 {ip}"))
+            .with_context(|| format!("by the uplink after {act}"))?;
+    }
+    let ending = arena.attack("offer-one-page-for-all", 5)?;
+    eprintln!("of one page for all pages: {ending}");
+    arena.leave(bed).map(drop)
+}
