@@ -25,9 +25,6 @@ use crate::{
 /// A ring, by the addresses of its pages.
 pub type Ring = PagedRing<Vec<NonNull<u8>>>;
 
-/// Bytes of the control page before the directory, as offsets that a peer may write.
-const CONTROL_BYTES: u32 = PAGE_SIZE;
-
 /// A channel, up on our side.
 pub struct Channel {
     /// Our part.
@@ -152,18 +149,11 @@ impl Channel {
 
     fn new(role: Role, port: Port, pages: Vec<Pages>, addresses: &[NonNull<u8>]) -> Result<Self> {
         let (&control, rings) = addresses.split_first().context("no page")?;
-        let half = rings.len() / 2;
-        let size = u32::try_from(half)? * PAGE_SIZE;
-        let ring = |number: usize| -> Result<Ring> {
-            let pages = rings[number * half..][..half].to_vec();
-            // SAFETY: The channel that gets the handle holds all pages for longer than it. They are only accessed
-            // through such handles, word by word and byte by byte.
-            unsafe { PagedRing::new(control, number, pages, size) }.context("no ring of this size")
-        };
+        let ring = |number| ring(control, rings, number);
         Ok(Self {
             role,
             control,
-            // SAFETY: As above.
+            // SAFETY: The channel holds the page for as long as the handle, and it is only accessed through such ones.
             page: unsafe { ControlPage::new(control) },
             tx: Producer::new(ring(role.tx_ring())?),
             rx: Consumer::new(ring(role.rx_ring())?),
@@ -174,31 +164,14 @@ impl Channel {
         })
     }
 
-    /// Another unchecked handle of the ring we produce into or, if not `tx`, of the one we consume from. The channel must
-    /// outlive it.
+    /// Another unchecked handle of the ring we produce into, for another thread. The channel must outlive it.
     ///
     /// # Errors
     /// None of a channel that stands.
-    pub fn another(&self, tx: bool) -> Result<Ring> {
+    pub fn another_tx(&self) -> Result<Ring> {
         let addresses: Vec<_> = self.pages.iter().flat_map(Pages::addresses).collect();
         let rings = addresses.get(1..).context("no page")?;
-        let half = rings.len() / 2;
-        let number = if tx {
-            self.role.tx_ring()
-        } else {
-            self.role.rx_ring()
-        };
-        let pages = rings[number * half..][..half].to_vec();
-        // SAFETY: As in `new()`; the caller keeps the channel.
-        unsafe {
-            PagedRing::new(
-                self.control,
-                number,
-                pages,
-                u32::try_from(half)? * PAGE_SIZE,
-            )
-        }
-        .context("no ring of this size")
+        ring(self.control, rings, self.role.tx_ring())
     }
 
     /// Writes our state word and tells the victim.
@@ -212,7 +185,7 @@ impl Channel {
         // SAFETY: The offset is within the page, of which no reference exists; whoever reads it there expects anything.
         unsafe {
             self.control
-                .add((at % CONTROL_BYTES) as usize)
+                .add((at % PAGE_SIZE) as usize)
                 .as_ptr()
                 .write_volatile(byte);
         }
@@ -295,6 +268,15 @@ impl Channel {
         }
         Ok(())
     }
+}
+
+/// A handle of ring 0 or 1, of which `rings` has the pages of both. The channel it is of holds all pages for longer than it.
+fn ring(control: NonNull<u8>, rings: &[NonNull<u8>], number: usize) -> Result<Ring> {
+    let half = rings.len() / 2;
+    let size = u32::try_from(half)? * PAGE_SIZE;
+    let pages = rings[number * half..][..half].to_vec();
+    // SAFETY: The pages are held by the channel, and only accessed through such handles, word by word and byte by byte.
+    unsafe { PagedRing::new(control, number, pages, size) }.context("no ring of this size")
 }
 
 /// Writes bytes into a ring, from the count `at` on.

@@ -17,7 +17,7 @@ use xlnet_proto::{
 use super::Act;
 use crate::{
     attack::{Attack, Ending},
-    channel::{put, Ring},
+    channel::{put, Channel, Ring},
     frame::{datagram, echo_request},
 };
 
@@ -81,20 +81,30 @@ fn storm(attack: &mut Attack) -> Result<Ending> {
     attack.after_nuisance(&mut channel)
 }
 
-/// Makes a channel and is gone, again and again.
-fn reconnect(attack: &mut Attack) -> Result<Ending> {
+/// Calls `f` with channel after channel, each of another instance, and then sees whether the victim still makes one.
+fn again(
+    attack: &mut Attack,
+    mut f: impl FnMut(&mut Attack, Channel) -> Result<()>,
+) -> Result<Ending> {
     let mut channels = 0_u64;
     attack.meanwhile(|attack| {
         let channel = attack.proven()?;
-        channel.say(ChannelState::Gone);
-        drop(channel);
         channels += 1;
+        f(attack, channel)?;
         attack.instance.renew()?;
         Ok(true)
     })?;
     println!("channels={channels}");
     let mut channel = attack.proven()?;
     attack.after_nuisance(&mut channel)
+}
+
+/// Makes a channel and is gone, again and again.
+fn reconnect(attack: &mut Attack) -> Result<Ending> {
+    again(attack, |_, channel| {
+        channel.say(ChannelState::Gone);
+        Ok(())
+    })
 }
 
 /// The same without letting go of what the victim has granted, or what was granted to it.
@@ -134,12 +144,9 @@ impl Random {
 fn race(attack: &mut Attack) -> Result<Ending> {
     println!("seed={:#x}", attack.instance.epoch);
     let mut random = Random(attack.instance.epoch);
-    let mut channels = 0_u64;
-    attack.meanwhile(|attack| {
-        let mut channel = attack.proven()?;
-        channels += 1;
+    again(attack, |attack, mut channel| {
         let ends = attack.ends()?;
-        let ring = channel.another(true)?;
+        let ring = channel.another_tx()?;
         let seed = random.next() | 1;
         let stop = AtomicBool::new(false);
         scope(|scope| {
@@ -154,13 +161,8 @@ fn race(attack: &mut Attack) -> Result<Ending> {
             });
             stop.store(true, Ordering::Relaxed);
             sent
-        })?;
-        attack.instance.renew()?;
-        Ok(true)
-    })?;
-    println!("channels={channels}");
-    let mut channel = attack.proven()?;
-    attack.after_nuisance(&mut channel)
+        })
+    })
 }
 
 /// Bytes of a ring whose records are being written, changed until told to stop.
@@ -176,10 +178,7 @@ fn change_bytes(ring: &Ring, seed: u64, stop: &AtomicBool) {
 fn scribble(attack: &mut Attack) -> Result<Ending> {
     println!("seed={:#x}", attack.instance.epoch);
     let mut random = Random(attack.instance.epoch);
-    let mut channels = 0_u64;
-    attack.meanwhile(|attack| {
-        let channel = attack.proven()?;
-        channels += 1;
+    again(attack, |attack, channel| {
         attack.meanwhile(|_| {
             let value = match random.below(4) {
                 0 => random.next() as u32,
@@ -201,11 +200,6 @@ fn scribble(attack: &mut Attack) -> Result<Ending> {
             }
             channel.port.kick();
             Ok(channel.is_open())
-        })?;
-        attack.instance.renew()?;
-        Ok(true)
-    })?;
-    println!("channels={channels}");
-    let mut channel = attack.proven()?;
-    attack.after_nuisance(&mut channel)
+        })
+    })
 }
