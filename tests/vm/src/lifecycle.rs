@@ -9,6 +9,7 @@ use crate::{
     figures::{counter, Figures},
     flow::Flow,
     leaks::Holdings,
+    meter::round,
     policy::all_joined,
     view::{await_routing, await_status, join, peers, state_of},
     Bed, Scenario, Spec,
@@ -231,8 +232,8 @@ fn reloads(bed: &mut Bed, count: u8) -> Result<()> {
 /// Starts a flow of datagrams and one over TCP from each guest to the next by number, and waits for its channel.
 fn begin(bed: &Bed) -> Result<Vec<Flow>> {
     let mut under_way = Vec::new();
-    for number in 1..=bed.spec.guests {
-        let (guest, other) = (bed.g(number)?, bed.g(1 + number % bed.spec.guests)?);
+    for (from, to) in round(bed) {
+        let (guest, other) = (bed.g(from)?, bed.g(to)?);
         under_way.push(Flow::start(&guest, &other, 7300, RELOAD_RATE)?);
         under_way.push(Flow::start_tcp(&guest, &other, 7301, RELOAD_RATE)?);
         join(&guest, &other)?;
