@@ -11,6 +11,7 @@
 #   restore [after]  give the former uplink its rp_filter back [once the batches are through]
 #   accept <0|2>   set rp_filter of the device
 #   claim <addrs>  write this to the claim file
+#   made <addr> <mac> <source>  a peer's address that is routed then
 #   warn <text>    a message for the operator; error <text>: nothing can be planned
 # XR_MODE=status and json print the comparison instead.
 #
@@ -242,7 +243,7 @@ function compare_claim(    word, n, i, same) {
 	}
 }
 
-function print_plan(    phase, fam, i) {
+function print_plan(    phase, fam, i, dest, hex) {
 	for (i = 1; i <= warnings; i++)
 		print "warn " warning[i]
 	printf "%s", settings
@@ -250,4 +251,10 @@ function print_plan(    phase, fam, i) {
 		for (fam = 4; fam <= 6; fam += 2)
 			for (i = 1; i <= actions[phase, fam]; i++)
 				print (rules ? fam : 0) " " queue[phase, fam, i]
+	for (i = 1; i <= routes; i++) {
+		dest = route_order[i]
+		hex = substr(dest, 1, index(dest, "/") - 1)
+		if (route_via[dest] == "")
+			print "made " dest_text[dest] " " want_mac[hex] " " own_text[want_route[dest]]
+	}
 }

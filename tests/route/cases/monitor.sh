@@ -10,6 +10,8 @@ setup
 peers "$(peer 2 "$MAC2" 1 10.0.0.2,fd00::2)"
 holds() { [ "$(routes 4)" = "$1" ]; }
 listener() { ps -o pid=,comm= --ppid "$monitor_pid" | sed -n 's/^ *\([0-9]*\) ip$/\1/p'; }
+# It waits for the next event, so that a lock does not hold it up.
+idle() { [ "$(ps -o comm= --ppid "$monitor_pid")" = ip ] && ps -o stat= -p "$monitor_pid" | grep -q '^S'; }
 gone() { [ -z "$(routes 4)$(rules 4)" ]; }
 
 "$route" monitor 2>"$tmp/monitor.err" &
@@ -57,8 +59,14 @@ eventually holds "$both"
 ok "a peer more in the list: routed, and udev is not needed"
 [ -e "$tmp/run/monitor" ]
 ok "it says so to udev"
+# Once it has seen to this, nothing that came before is left to be seen to.
+ip rule del pref 5000
+eventually sh -c 'ip -4 -N rule show | grep -q "lookup 5000"'
+eventually idle
 exec 7>"$tmp/run/lock"
 flock 7
+# Were it a reason to look at everything, that would wait for the lock, and what follows for that.
+tell
 peers "$(peer 3 "$MAC3" 1 10.0.0.3,fd00::3)"
 tell
 eventually holds "10.0.0.3 dev xlnet0 proto 88 src 10.0.0.1"
@@ -70,6 +78,50 @@ ok "what else was of it waits for the lock"
 exec 7>&-
 eventually sh -c "\"$route\" status"
 ok "and goes then"
+
+peers
+tell
+eventually gone
+eventually sh -c "\"$route\" status"
+ok "with the last peer, so does the rule"
+eventually idle
+exec 7>"$tmp/run/lock"
+flock 7
+peers "$(peer 2 "$MAC2" 1 10.0.0.2,fd00::2)" "$(peer 3 "$MAC3" 1 10.0.0.3,10.0.0.4,fd00::3)"
+tell
+eventually holds "$both"
+ok "peers that are back are routed while another run has the lock"
+equal "$(routes 6)" "fd00::2 dev xlnet0 proto 88 src fd00::1
+fd00::3 dev xlnet0 proto 88 src fd00::1"
+ok "in both families"
+equal "$(rules 4) $(rules 6)" "$RULE $RULE"
+ok "by the rules"
+equal "$(neighbours)" "10.0.0.2 lladdr $MAC2 PERMANENT proto 88
+10.0.0.3 lladdr $MAC3 PERMANENT proto 88
+fd00::2 lladdr $MAC2 PERMANENT proto 88
+fd00::3 lladdr $MAC3 PERMANENT proto 88"
+ok "and their neighbours, but an address that is new waits for the lock"
+exec 7>&-
+eventually sh -c "\"$route\" status"
+ok "and is routed then"
+peers "$(peer 3 "$MAC3" 1 10.0.0.3)" "$(peer 2 "$MAC2" 1 fd00::2)"
+tell
+eventually holds "10.0.0.3 dev xlnet0 proto 88 src 10.0.0.1"
+eventually sh -c "\"$route\" status"
+eventually idle
+exec 7>"$tmp/run/lock"
+flock 7
+other=02:58:00:00:00:05
+peers "$(peer 3 "$MAC3" 1 10.0.0.3,fd00::3)" "$(peer 2 "$other" 1 10.0.0.2)" "$(peer 4 "$MAC3" 1 10.0.0.4)" "$(peer 5 "$other" 1 10.0.0.4)"
+tell
+returned() { routes 6 | grep -q "^fd00::3 "; }
+eventually returned
+ok "one address that is back is routed at once"
+equal "$(routes 4)" "10.0.0.3 dev xlnet0 proto 88 src 10.0.0.1"
+ok "neither one that another peer has now, nor one that two have"
+exec 7>&-
+eventually holds "$both"
+ok "the first is then, to whom has it now"
 peers "$(peer 3 "$MAC3" 0 10.0.0.3,fd00::3)" 'peer domid=4 mac=x route=1 addr=10.0.0.3; touch /'
 tell
 eventually gone
@@ -86,7 +138,7 @@ eventually sh -c "! kill -0 $child"
 ok "and its listener with it"
 equal "$(find "$tmp/run" -name 'monitor*')" ""
 ok "leaving no file"
-equal "$(grep -v "malformed line of the peer list: peer domid=4" "$tmp/monitor.err")" ""
+equal "$(grep -v -e "malformed line of the peer list: peer domid=4" -e "10.0.0.4 is claimed by peers 4 and 5" "$tmp/monitor.err")" ""
 ok "it had nothing else to complain of"
 
 "$route" monitor 2>"$tmp/monitor.err" &
