@@ -73,8 +73,16 @@ pub(crate) fn take(
         dev.count_rx_dropped();
         return None;
     }
-    if !is_from(peer, &skb) {
+    let header =
+        EthernetHeader::parse(skb.head()).filter(|header| is_from(peer, header, skb.head()));
+    let Some(header) = header else {
         peer.stats.rx_spoofed.add(1);
+        dev.count_rx_dropped();
+        return None;
+    };
+    // A peer is another tenant, and not the switch at the other end of a cable.
+    if header.dst.is_reserved() {
+        peer.stats.rx_reserved.add(1);
         dev.count_rx_dropped();
         return None;
     }
@@ -87,11 +95,7 @@ pub(crate) fn take(
 }
 
 /// Whether the frame's source addresses are the peer's.
-fn is_from(peer: &Peer, skb: &SkBuff) -> bool {
-    let head = skb.head();
-    let Some(header) = EthernetHeader::parse(head) else {
-        return false;
-    };
+fn is_from(peer: &Peer, header: &EthernetHeader, head: &[u8]) -> bool {
     header.src == peer.mac && source_ip(head).is_none_or(|source| peer.owns(&source))
 }
 

@@ -92,6 +92,8 @@ counters! {
     tx_dropped,
     /// Received frames with a source MAC or IP address that is not the peer's.
     rx_spoofed,
+    /// Received frames to an address that no bridge forwards.
+    rx_reserved,
     /// Received frames whose checksum or segmentation fields do not fit them.
     rx_bad_offload,
     /// Received frames for which there was no memory.

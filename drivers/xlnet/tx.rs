@@ -5,7 +5,7 @@
 //! A unicast frame goes into the FIFO of the peer with its destination address. While that peer's
 //! channel is not up, an IP frame goes out of the uplink if it fits there; other frames, which the
 //! peer's uplink would not know what to do with, wait for the channel. A broadcast or multicast
-//! frame goes to every peer of the group.
+//! frame goes to every peer of the group, unless no bridge would forward it.
 
 use crate::{
     net::{
@@ -38,6 +38,9 @@ pub(crate) fn transmit(shared: &Shared, dev: &Device, skb: SkBuff, queue: u16, m
     let Some(header) = EthernetHeader::parse(skb.head()) else {
         return to_nobody(shared, dev);
     };
+    if header.dst.is_reserved() {
+        return to_nobody(shared, dev);
+    }
     let guard = rcu::read_lock();
     let Some(table) = shared.table.load(&guard) else {
         return to_nobody(shared, dev);

@@ -50,6 +50,7 @@ nix::ioctl_readwrite_bad!(notify, request(size_of::<Notify>(), b'E', 4), Notify)
 pub struct Port {
     file: File,
     port: u32,
+    muted: bool,
 }
 
 impl Port {
@@ -68,6 +69,7 @@ impl Port {
         Ok(Self {
             file,
             port: port.try_into()?,
+            muted: false,
         })
     }
 
@@ -87,6 +89,7 @@ impl Port {
         Ok(Self {
             file,
             port: own.try_into()?,
+            muted: false,
         })
     }
 
@@ -95,8 +98,16 @@ impl Port {
         self.port
     }
 
-    /// Sends an event. One that cannot be sent has nobody to get it.
+    /// Sends no more events, or sends them again.
+    pub fn mute(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// Sends an event, unless muted. One that cannot be sent has nobody to get it.
     pub fn kick(&self) {
+        if self.muted {
+            return;
+        }
         let mut data = Notify { port: self.port };
         // SAFETY: The structure is the one that this request of this device reads.
         let _ = unsafe { notify(self.file.as_raw_fd(), &mut data) };

@@ -52,6 +52,7 @@ const LIES: &[(&str, Option<&str>)] = &[
     ("source-ip", Some("rx_spoofed")),
     ("source-unspecified", Some("rx_spoofed")),
     ("arp-sender", Some("rx_spoofed")),
+    ("to-a-bridge", Some("rx_reserved")),
     ("offload-unknown", Some("rx_bad_offload")),
     ("offload-of-no-size", Some("rx_bad_offload")),
     ("checksum-behind-the-frame", Some("rx_bad_offload")),

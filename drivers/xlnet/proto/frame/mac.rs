@@ -23,6 +23,12 @@ impl Mac {
         self.0[0] & 1 != 0
     }
 
+    /// Returns whether the address is one of the sixteen that no bridge forwards (IEEE 802.1Q, table
+    /// 8-1): what is sent there, as STP and LLDP are, is meant for the other end of a cable.
+    pub const fn is_reserved(self) -> bool {
+        matches!(self.0, [0x01, 0x80, 0xc2, 0x00, 0x00, 0x00..=0x0f])
+    }
+
     /// Returns whether the address is all zero.
     pub const fn is_zero(self) -> bool {
         matches!(self.0, [0, 0, 0, 0, 0, 0])
@@ -134,5 +140,10 @@ mod tests {
         assert!(Mac([0x33, 0x33, 0, 0, 0, 1]).is_multicast());
         assert!(Mac::default().is_zero() && !Mac::default().is_valid_unicast());
         assert!(Mac([2, 0, 0, 0, 0, 1]).is_valid_unicast());
+        assert!(Mac([0x01, 0x80, 0xc2, 0, 0, 0]).is_reserved());
+        assert!(Mac([0x01, 0x80, 0xc2, 0, 0, 0x0f]).is_reserved());
+        assert!(!Mac([0x01, 0x80, 0xc2, 0, 0, 0x10]).is_reserved());
+        assert!(!Mac([0x01, 0x80, 0xc2, 0, 1, 0]).is_reserved());
+        assert!(!Mac::BROADCAST.is_reserved());
     }
 }

@@ -38,6 +38,12 @@ pub(super) const ACTS: &[Act] = &[
             arp_request(ends)
         })
     }),
+    Act::new("to-a-bridge", |attack| {
+        lie(attack, |ends| {
+            ends.dst_mac = Mac([0x01, 0x80, 0xc2, 0, 0, 0]);
+            echo_request(ends, 1, 56)
+        })
+    }),
     Act::new("offload-unknown", |attack| {
         offload(attack, |header| header.gso_type = 0x55)
     }),

@@ -25,7 +25,10 @@ pub(super) const ACTS: &[Act] = &[
     Act::new("deaf", deaf),
     Act::new("flood", flood),
     Act::new("storm", storm),
+    Act::new("mute", mute),
     Act::new("reconnect", reconnect),
+    Act::new("vanish", vanish),
+    Act::new("late-events", late_events),
     Act::new("keep-mapped", keep_mapped),
     Act::new("race", race),
     Act::new("scribble", scribble),
@@ -81,6 +84,23 @@ fn storm(attack: &mut Attack) -> Result<Ending> {
     attack.after_nuisance(&mut channel)
 }
 
+/// Sends frames and takes what comes, and never sends an event.
+fn mute(attack: &mut Attack) -> Result<Ending> {
+    let mut channel = attack.proven()?;
+    let frame = echo_request(&attack.ends()?, 1, 8000);
+    channel.port.mute(true);
+    let (mut sent, mut received) = (0_u64, 0_u64);
+    attack.meanwhile(|_| {
+        sent += u64::from(channel.send(&frame, VirtioNetHdr::default())?);
+        channel.receive(Duration::from_millis(20), |_| received += 1)?;
+        Ok(channel.is_open())
+    })?;
+    println!("sent={sent}\nreceived={received}");
+    channel.port.mute(false);
+    channel.port.kick();
+    attack.after_nuisance(&mut channel)
+}
+
 /// Calls `f` with channel after channel, each of another instance, and then sees whether the victim still makes one.
 fn again(
     attack: &mut Attack,
@@ -107,7 +127,29 @@ fn reconnect(attack: &mut Attack) -> Result<Ending> {
     })
 }
 
-/// The same without letting go of what the victim has granted, or what was granted to it.
+/// Lets go of a channel's pages and port without a word, again and again.
+fn vanish(attack: &mut Attack) -> Result<Ending> {
+    again(attack, |_, channel| {
+        drop(channel);
+        Ok(())
+    })
+}
+
+/// How many events follow the end of a channel.
+const LATE: u32 = 1000;
+
+/// Sends events after the channel has ended, to a port that the victim may have closed or use for another one.
+fn late_events(attack: &mut Attack) -> Result<Ending> {
+    again(attack, |_, channel| {
+        channel.say(ChannelState::Gone);
+        for _ in 0..LATE {
+            channel.port.kick();
+        }
+        Ok(())
+    })
+}
+
+/// Makes channels and is gone, without letting go of what the victim has granted, or what was granted to it.
 fn keep_mapped(attack: &mut Attack) -> Result<Ending> {
     let mut kept = Vec::new();
     let made = attack.meanwhile(|attack| {

@@ -11,7 +11,10 @@ const ACTS: &[(&str, u32, &str)] = &[
     ("deaf", 15, "open"),
     ("flood", 15, "open"),
     ("storm", 15, "open"),
+    ("mute", 15, "open"),
     ("reconnect", 15, "open"),
+    ("vanish", 15, "open"),
+    ("late-events", 15, "open"),
     ("race", 15, "open"),
     ("scribble", 15, "open"),
     // As long as it takes to make more channels than the victim grants, and less than the kernel waits before it
