@@ -65,8 +65,8 @@ eventually sh -c 'ip -4 -N rule show | grep -q "lookup 5000"'
 eventually idle
 exec 7>"$tmp/run/lock"
 flock 7
-# Were it a reason to look at everything, that would wait for the lock, and what follows for that.
-tell
+# Were that a reason to look at everything, it would wait for the lock, and what follows for it.
+ip link set dev eth8 alias uplink
 peers "$(peer 3 "$MAC3" 1 10.0.0.3,fd00::3)"
 tell
 eventually holds "10.0.0.3 dev xlnet0 proto 88 src 10.0.0.1"
