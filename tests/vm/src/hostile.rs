@@ -83,6 +83,7 @@ const BAD_OFFERS: &[&str] = &[
 /// Each breach ends the channel, is counted once, and is named in one line of the log with the attacker's number.
 fn breaches(bed: &mut Bed, part: Attacker) -> Result<()> {
     let arena = Arena::enter(bed, part)?;
+    let pinned = arena.pinned()?;
     for (act, fault) in BREACHES {
         let line = format!("broke the protocol ({fault})");
         let before = (arena.count("faults")?, arena.said(&line)?);
@@ -92,6 +93,7 @@ fn breaches(bed: &mut Bed, part: Attacker) -> Result<()> {
             ending == "closed" && after == (before.0 + 1, before.1 + 1),
             "{act}: the channel is {ending}; faults and lines that say {fault} went from {before:?} to {after:?}"
         );
+        arena.await_unpinned(pinned)?;
     }
     arena.leave(bed).map(drop)
 }

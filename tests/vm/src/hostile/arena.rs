@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where an attack takes place: the attacker, its victim, and a bystander to whom the victim talks meanwhile.
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use xlnet_lab::guest::Guest;
 
 use crate::{
+    bed::eventually,
     death::by_domid,
     flow::{Arrivals, Flow},
     journey::uptime,
@@ -98,6 +99,16 @@ impl Arena {
             .victim
             .sh("ethtool -S xlnet0 | sed -n 's/^ *pages_pinned: //p'")?;
         text.trim().parse().context("pages_pinned")
+    }
+
+    /// Waits until no more pages than that do. The kernel tries ten a second again, and until then the victim grants the
+    /// attacker no more.
+    pub(super) fn await_unpinned(&self, pinned: u64) -> Result<()> {
+        eventually("no page is pinned that was not", || {
+            let now = self.pinned()?;
+            ensure!(now <= pinned, "{now} pages are pinned, {pinned} before");
+            Ok(true)
+        })
     }
 
     /// Seconds of the victim's time since its boot.

@@ -42,14 +42,7 @@ pub(super) fn all(bed: &mut Bed) -> Result<()> {
         let ending = arena.attack(act, seconds)?;
         windows.push((act, (from, arena.now()?)));
         ensure!(ending == wanted, "{act} ends {ending}");
-        eventually("no page is pinned that was not", || {
-            let now = arena.pinned()?;
-            ensure!(
-                now <= pinned,
-                "{now} pages are pinned, {pinned} before {act}"
-            );
-            Ok(true)
-        })?;
+        arena.await_unpinned(pinned)?;
     }
     let from = arena.now()?;
     eventually("some time has passed after the last act", || {
