@@ -18,6 +18,7 @@ files() {
 	cat <<-END
 	755 $here/xlnet-route $PREFIX/sbin/xlnet-route
 	644 $here/lib/look.sh $PREFIX/lib/xlnet/look.sh
+	644 $here/lib/monitor.sh $PREFIX/lib/xlnet/monitor.sh
 	644 $here/lib/address.awk $PREFIX/lib/xlnet/address.awk
 	644 $here/lib/peers.awk $PREFIX/lib/xlnet/peers.awk
 	644 $here/lib/plan.awk $PREFIX/lib/xlnet/plan.awk
