@@ -62,9 +62,9 @@ use kernel::{
 /// quarter of it.
 const RING_SHIFT: u32 = 18;
 
-/// The most that the watch looks for an answer, in microseconds, if nobody has said less: more than
-/// two hundred events cost anywhere, so that it only bounds what a peer could make of a cost that was
-/// measured wrong.
+/// The most that the watch looks for an answer, in microseconds, if nobody has said less. Two hundred
+/// events, which should end it, have cost no more than 60 ms where that was measured, so that this only
+/// bounds what a cost that was measured wrong could do.
 const POLL_USECS_MAX: u32 = 100_000;
 
 /// The most that frames of a busy sender lie, in microseconds, if nobody has said less.
