@@ -54,6 +54,12 @@ impl Tx {
             unhurried: false,
         }
     }
+
+    /// Space for which a stopped queue waits. Were it woken as soon as the next frame fits, each frame
+    /// would take an event there and one back.
+    fn enough(&self) -> u32 {
+        HEADROOM.max(self.producer.size() / 2)
+    }
 }
 
 /// What became of a frame.
@@ -151,14 +157,15 @@ impl Channel {
         !self.wake_or_wait(dev, tx)
     }
 
-    /// Lets the stopped queue run again if there is space, or sees to it that the peer or the watch
-    /// tells when there is; true if it runs.
+    /// Lets the stopped queue run again if there is enough space, or sees to it that the peer or the
+    /// watch tells when there is; true if it runs.
     fn wake_or_wait(&self, dev: &Device, tx: &mut Tx) -> bool {
+        let need = tx.enough();
         let free = tx.producer.free();
         let space = match free {
-            Ok(free) if free >= HEADROOM => Ok(true),
+            Ok(free) if free >= need => Ok(true),
             Ok(_) if self.is_watched() => Ok(false),
-            Ok(_) => tx.producer.arm_space(HEADROOM),
+            Ok(_) => tx.producer.arm_space(need),
             Err(fault) => Err(fault),
         };
         match space {
@@ -183,13 +190,12 @@ impl Channel {
 
     /// Whether there is space that a stopped queue waits for. Bottom halves disabled.
     pub(super) fn has_space(&self, dev: &Device) -> bool {
+        if !dev.queue_stopped(self.queue) {
+            return false;
+        }
+        let mut tx = self.tx.lock();
+        let need = tx.enough();
         // The poll finds a fault again and deals with it.
-        dev.queue_stopped(self.queue)
-            && self
-                .tx
-                .lock()
-                .producer
-                .free()
-                .map_or(true, |free| free >= HEADROOM)
+        tx.producer.free().map_or(true, |free| free >= need)
     }
 }
