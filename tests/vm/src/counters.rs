@@ -61,11 +61,11 @@ fn ethtool_answers(bed: &mut Bed) -> Result<()> {
             "tx-udp-segmentation: on",
         ],
     )?;
-    // One queue for each of 63 peers, and one for all others; both rings are 256 KiB.
+    // One queue for each of 32 peers, and one for all others; both rings are 512 KiB.
     let queues = g1.sh("ls -d /sys/class/net/xlnet0/queues/tx-* | wc -l")?;
     let queues = format!("Combined: {}", queues.trim());
     says(&g1, "ethtool -l xlnet0", &[&queues])?;
-    says(&g1, "ethtool -g xlnet0", &["RX: 262144", "TX: 262144"])?;
+    says(&g1, "ethtool -g xlnet0", &["RX: 524288", "TX: 524288"])?;
     let peers = format!("peers: {}", bed.spec.guests - 1);
     says(&g1, "ethtool -S xlnet0", &[&peers])?;
     // A frame to nobody is counted as such.

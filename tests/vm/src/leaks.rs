@@ -8,7 +8,7 @@ use xlnet_lab::{agent::Agent, guest::Guest, host::Host};
 
 use crate::{bed::eventually, helper};
 
-/// Memory that may be in use afterwards beyond what was before, in KiB: caches of the allocators. A channel is 516.
+/// Memory that may be in use afterwards beyond what was before, in KiB: caches of the allocators. A channel is 1028.
 const SLACK: u64 = 4 << 10;
 
 const LSEVTCHN: &str = "/usr/lib/xen-4.20/bin/lsevtchn";

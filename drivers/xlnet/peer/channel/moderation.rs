@@ -24,7 +24,7 @@ const TICKS: ffi::c_ulong = 2;
 /// a hundredth of its time then.
 pub(super) const DELAY_EVENTS: u64 = 100;
 
-/// Bytes that one poll should find. Sockets hold twice as much by default, and rings four times.
+/// Bytes that one poll should find. Sockets hold twice as much by default, and rings five times.
 const GATHER: u64 = 96 << 10;
 
 /// Who sends, as far as the transmit side of a channel sees it.
