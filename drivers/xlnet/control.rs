@@ -12,6 +12,7 @@
 
 mod context;
 mod deadline;
+mod exchange;
 mod link;
 mod nodes;
 mod session;
@@ -24,20 +25,9 @@ use crate::{
             Work, //
         },
     },
-    netdev::Shared,
-    peer::{
-        table::Table,
-        Peer, //
-    },
-    proto::{
-        layout::Role,
-        schema::{
-            GuestSelf,
-            GuestState,
-            HelperSelf,
-            PeerEntry, //
-        },
-    },
+    peer::table::Table,
+    proto::schema::GuestState,
+    shared::Shared,
     xen::{
         random_u64,
         store::WatchHandler,
@@ -202,14 +192,6 @@ impl Control {
         &self.shared
     }
 
-    fn own(&self, state: &State, said: GuestState) -> GuestSelf {
-        GuestSelf {
-            epoch: state.epoch,
-            features: 0,
-            state: said,
-        }
-    }
-
     fn context<'a>(&'a self, state: &'a mut State) -> Context<'a> {
         Context {
             shared: &self.shared,
@@ -220,85 +202,6 @@ impl Control {
             list_changed: false,
             path_changed: false,
         }
-    }
-
-    /// Makes ourselves known to the helper.
-    fn announce(&self, state: &mut State) -> Result {
-        if state.domid.is_none() {
-            state.domid = Some(nodes::own_domid()?);
-        }
-        if !state.announced {
-            nodes::remove_all()?;
-            nodes::write_self(&self.own(state, GuestState::Ready))?;
-            state.announced = true;
-        }
-        let mut claim = self.shared.claim.lock();
-        if claim.1 {
-            nodes::write_claims(&claim.0)?;
-            claim.1 = false;
-        }
-        Ok(())
-    }
-
-    /// Reads who we are; true if that has changed.
-    fn read_identity(&self, epoch: u64) -> Result<bool> {
-        let told = nodes::read_identity()?.filter(|told| told.epoch == epoch);
-        let known = self.shared.identity();
-        let same = match (&told, &known) {
-            (Some(told), Some(known)) => *told == **known,
-            (None, None) => true,
-            _ => false,
-        };
-        if same {
-            return Ok(false);
-        }
-        let Some(told) = told else {
-            self.shared.named.store(0, Relaxed);
-            return Ok(true);
-        };
-        let new_mac = known.is_none_or(|known: Arc<HelperSelf>| known.mac != told.mac);
-        if new_mac {
-            self.device.device().set_mac(&told.mac);
-        }
-        let told = Arc::new(told, GFP_KERNEL)?;
-        drop(self.shared.last_identity.replace(Some(told)));
-        self.shared.named.store(1, Relaxed);
-        Ok(true)
-    }
-
-    /// Reads the helper's entries into the sessions. What could not be read is left as it is.
-    fn read_entries(&self, state: &mut State) -> Result<bool> {
-        let domid = state.domid.ok_or(EAGAIN)?;
-        let known = self.shared.identity().is_some();
-        let mut changed = false;
-        let mut entries: KVVec<(DomId, PeerEntry)> = KVVec::new();
-        if known {
-            nodes::read_entries(&mut entries)?;
-        }
-        for session in state.sessions.iter_mut() {
-            let entry = entries
-                .iter()
-                .find(|(peer, entry)| session.is_for(*peer, entry));
-            changed |= session.set_entry(entry.map(|(_, entry)| entry))?;
-        }
-        for (peer, entry) in entries.iter() {
-            if state
-                .sessions
-                .iter()
-                .any(|session| session.is_for(*peer, entry))
-            {
-                continue;
-            }
-            let Some(role) = Role::of(domid.0, peer.0) else {
-                continue;
-            };
-            let peer = Peer::new(*peer, *entry)?;
-            state
-                .sessions
-                .push(Session::new(peer, role, *entry), GFP_KERNEL)?;
-            changed = true;
-        }
-        Ok(changed)
     }
 
     /// Puts the present peers, and those that have just gone, before the data path.

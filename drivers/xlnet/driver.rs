@@ -5,7 +5,7 @@
 use crate::{
     control::Control,
     net::work,
-    netdev::Shared,
+    shared::Shared,
     xen::{
         self,
         store::Watch, //

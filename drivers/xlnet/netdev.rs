@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device as the stack and the user see it: the data path's shared state and the callbacks.
+//! The device as the stack and the user see it: the callbacks.
 
 use crate::{
-    control::Control,
-    event_cost::EventCost,
     net::{
         device::Device,
         ops::{
             Driver,
             QueueStats, //
         },
-        rcu::RcuArc,
-        skb::SkBuff,
-        work::Work, //
+        skb::SkBuff, //
     },
-    peer::{
-        table::Table,
-        Path,
-        Peer, //
-    },
+    peer::Path,
     proto::{
         frame::EthernetHeader,
         layout::{
@@ -27,173 +19,40 @@ use crate::{
             RING_SHIFT_MIN,
             VERSION, //
         },
-        schema::{
-            Claims,
-            HelperSelf, //
-        },
+        schema::Claims, //
     },
-    stats::{
-        Counter,
-        Counters, //
+    shared::{
+        Shared,
+        DELAY_USECS_MAX,
+        POLL_USECS_MAX, //
     },
+    stats::Counters,
     tx,
-    xen::{
-        grant,
-        pinned::Pinned, //
-    },
+    xen::grant, //
 };
 use core::fmt;
 use kernel::{
-    new_mutex, new_spinlock,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        rcu,
-        Arc,
-        Mutex,
-        SpinLock, //
+        atomic::Relaxed,
+        rcu, //
     },
 };
-
-/// log2 of the bytes of each ring if nobody has said otherwise: 512 KiB. The largest frame takes an
-/// eighth of it, and the 32768 grants that Xen gives a domain by default suffice for 120 channels.
-const RING_SHIFT: u32 = 19;
-
-/// The most that the watch looks for an answer, in microseconds, if nobody has said less. Two hundred
-/// events, which should end it, have cost no more than 60 ms where that was measured, so that this only
-/// bounds what a cost that was measured wrong could do.
-const POLL_USECS_MAX: u32 = 100_000;
-
-/// The most that frames of a busy sender lie, in microseconds, if nobody has said less.
-const DELAY_USECS_MAX: u32 = 10_000;
 
 /// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
 const FIXED_ROWS: u32 = 6;
 
-/// What the data path, the control task and the callbacks share.
-#[pin_data]
-pub(crate) struct Shared {
-    /// Runs the control task.
-    #[pin]
-    pub(crate) control: Work,
-    /// Runs the watch.
-    #[pin]
-    pub(crate) watch: Work,
-    /// The watch runs, or is about to.
-    pub(crate) watching: Atomic<u32>,
-    /// log2 of the bytes of each ring of the channels to be made.
-    pub(crate) ring_shift: Atomic<u32>,
-    /// See [`Driver::poll_usecs`].
-    pub(crate) poll_usecs: Atomic<u32>,
-    /// See [`Driver::delay_usecs`].
-    pub(crate) delay_usecs: Atomic<u32>,
-    /// What an event costs.
-    pub(crate) event_cost: EventCost,
-    /// The permitted peers.
-    pub(crate) table: RcuArc<Table>,
-    /// Who we are, as the helper last said. As long as there are routes, frames leave by the uplink it
-    /// named, also when it names us no more.
-    pub(crate) last_identity: RcuArc<HelperSelf>,
-    /// The helper names us.
-    pub(crate) named: Atomic<u32>,
-    /// The counters of peers that are no more.
-    pub(crate) departed: Counters,
-    /// Frames sent to an address that no peer has.
-    pub(crate) tx_no_peer: Counter,
-    /// Pages that peers have not let go of.
-    pub(crate) pinned: Arc<Pinned>,
-    /// Milliseconds that the last suspend took to let go of all channels.
-    pub(crate) last_leave_ms: Atomic<u32>,
-    /// Frames were taken back from a channel and given to the uplink.
-    pub(crate) recalled: Atomic<u32>,
-    /// Counts the changes of the peer list.
-    pub(crate) generation: Atomic<u64>,
-    /// The device is up.
-    up: Atomic<u32>,
-    /// What the guest claims as its addresses, and whether the control task is yet to publish it.
-    #[pin]
-    pub(crate) claim: Mutex<(Claims, bool)>,
-    /// Whom a suspend concerns, while the module is loaded.
-    #[pin]
-    pub(crate) sleeper: Mutex<Option<Arc<Control>>>,
-    /// The peers whose counters `ethtool -S` shows.
-    #[pin]
-    rows: SpinLock<Option<Arc<Table>>>,
-}
-
-impl Shared {
-    /// Makes the state of a device without peers. Process context.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Arc<Self>> {
-        let pinned = Pinned::new()?;
-        Arc::pin_init(
-            pin_init!(Self {
-                control <- Work::new(),
-                watch <- Work::new(),
-                watching: Atomic::new(0),
-                ring_shift: Atomic::new(RING_SHIFT),
-                poll_usecs: Atomic::new(POLL_USECS_MAX),
-                delay_usecs: Atomic::new(DELAY_USECS_MAX),
-                event_cost: EventCost::new(),
-                table: RcuArc::new(None),
-                last_identity: RcuArc::new(None),
-                named: Atomic::new(0),
-                departed: Counters::new(),
-                tx_no_peer: Counter::new(),
-                pinned,
-                last_leave_ms: Atomic::new(0),
-                recalled: Atomic::new(0),
-                generation: Atomic::new(1),
-                up: Atomic::new(0),
-                claim <- new_mutex!((Claims::default(), false), "xlnet_claim"),
-                sleeper <- new_mutex!(None, "xlnet_sleeper"),
-                rows <- new_spinlock!(None, "xlnet_rows"),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// Whether the device is up.
-    pub(crate) fn is_up(&self) -> bool {
-        self.up.load(Relaxed) != 0
-    }
-
-    /// Who we are, if the helper names us.
-    pub(crate) fn identity(&self) -> Option<Arc<HelperSelf>> {
-        if self.named.load(Relaxed) == 0 {
-            return None;
-        }
-        self.last_identity.get()
-    }
-
-    /// Sends an IP frame by the uplink, or hands it back. Bottom halves disabled.
-    pub(crate) fn by_uplink(
-        &self,
-        dev: &Device,
-        peer: &Peer,
-        skb: SkBuff,
-    ) -> core::result::Result<(), SkBuff> {
-        let guard = rcu::read_lock();
-        let Some(identity) = self.last_identity.load(&guard) else {
-            return Err(skb);
-        };
-        skb.forward(dev, &identity.uplink_mac, &peer.uplink_mac)
-            .map_err(|(skb, _)| skb)
-    }
-
-    fn with_peer_of_queue<R>(&self, queue: u16, f: impl FnOnce(&Counters) -> R) -> Option<R> {
-        let table = self.table.get()?;
-        let peer = table
-            .iter()
-            .find(|peer| queue != 0 && peer.queue() == queue)?;
-        Some(f(&peer.stats))
-    }
+/// The counters of the peer that a queue belongs to.
+fn of_queue(
+    shared: &Shared,
+    queue: u16,
+    get: impl FnOnce(&Counters) -> QueueStats,
+) -> Option<QueueStats> {
+    let table = shared.table.get()?;
+    let peer = table
+        .iter()
+        .find(|peer| queue != 0 && peer.queue() == queue)?;
+    Some(get(&peer.stats))
 }
 
 /// The counters of all peers without a queue, and of those that are no more.
@@ -313,11 +172,11 @@ impl Driver for Shared {
     }
 
     fn tx_queue_stats(&self, queue: u16) -> QueueStats {
-        self.with_peer_of_queue(queue, tx_stats).unwrap_or((0, 0))
+        of_queue(self, queue, tx_stats).unwrap_or((0, 0))
     }
 
     fn rx_queue_stats(&self, queue: u16) -> QueueStats {
-        self.with_peer_of_queue(queue, rx_stats).unwrap_or((0, 0))
+        of_queue(self, queue, rx_stats).unwrap_or((0, 0))
     }
 
     fn base_stats(&self) -> (QueueStats, QueueStats) {

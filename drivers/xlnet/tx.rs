@@ -12,13 +12,13 @@ use crate::{
         device::Device,
         skb::SkBuff, //
     },
-    netdev::Shared,
     peer::{
         channel::Sent,
         Path,
         Peer, //
     },
     proto::frame::EthernetHeader, //
+    shared::Shared,
 };
 use kernel::{
     prelude::*,

@@ -17,7 +17,7 @@ use crate::{
         Task,
         Work, //
     },
-    netdev::Shared, //
+    shared::Shared, //
 };
 use kernel::sync::{
     atomic::{

@@ -7,7 +7,8 @@
 //! - `proto`: the protocol two guests speak, pure. Also a Cargo crate.
 //! - `xen`, `net`: safe abstractions of grants, event channels, xenstore, and of the network stack.
 //!   All `unsafe` is there.
-//! - `peer`: a permitted peer and its channel; `tx`, `rx`: the data path; `netdev`: the device.
+//! - `peer`: a permitted peer and its channel; `tx`, `rx`: the data path; `netdev`: the device;
+//!   `shared`: what these and the control task share.
 //! - `control`: the task that makes and closes channels; `driver`: the module.
 //!
 //! `docs/architecture.md` has the drawing.
@@ -30,6 +31,8 @@ mod netdev;
 mod peer;
 #[forbid(unsafe_code)]
 mod rx;
+#[forbid(unsafe_code)]
+mod shared;
 #[forbid(unsafe_code)]
 mod stats;
 #[forbid(unsafe_code)]

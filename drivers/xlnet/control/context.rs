@@ -5,8 +5,8 @@
 use super::session::Session;
 use crate::{
     net::device::Device,
-    netdev::Shared,
     peer::channel::SHARED_QUEUE, //
+    shared::Shared,
 };
 use kernel::{
     prelude::*,

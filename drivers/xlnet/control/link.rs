@@ -8,7 +8,6 @@ use crate::{
         napi,
         ops::Driver, //
     },
-    netdev::Shared,
     peer::{
         channel::Channel,
         Peer, //
@@ -23,6 +22,7 @@ use crate::{
         },
         schema::Offer, //
     },
+    shared::Shared,
     xen::{
         evtchn::{
             BoundChannel,

@@ -24,7 +24,6 @@ use crate::{
         ops::TX_QUEUES,
         work, //
     },
-    netdev::Shared,
     peer::Peer,
     proto::{
         fault::PeerFault,
@@ -34,6 +33,7 @@ use crate::{
         },
     },
     rx::Rx,
+    shared::Shared,
     xen::{
         evtchn::{
             Handler,
