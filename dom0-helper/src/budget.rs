@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Requests to the store that one guest may cause a second, for long.
+pub const REQUESTS_A_SECOND: u32 = 200;
+
 /// A token bucket. A guest that has used it up waits; the others do not notice.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -21,7 +24,7 @@ impl Budget {
     /// writes without pause gets this many a second, about a hundredth of what a daemon
     /// answers.
     pub fn requests(now: Instant) -> Self {
-        Self::new(now, 1000.0, 200.0)
+        Self::new(now, 1000.0, f64::from(REQUESTS_A_SECOND))
     }
 
     /// For lines of log about one guest: ten at once, one in ten seconds for long.

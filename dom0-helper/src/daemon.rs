@@ -15,7 +15,7 @@ use xlnet_proto::schema::{InHome, Node};
 
 use crate::addresses::Warning;
 use crate::apply::apply;
-use crate::budget::Budget;
+use crate::care::Care;
 use crate::config::Config;
 use crate::error::{Error, StoreError};
 use crate::hints::{GuestHint, Hints};
@@ -34,17 +34,6 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How often everything is looked at without being asked, which mends whatever no watch reported.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-
-/// What the daemon keeps about one guest beside what it knows of it.
-struct Care {
-    /// Tells a domain from a later one of the same number.
-    uuid: String,
-    #[allow(dead_code, reason = "held for their drop")]
-    watches: Vec<Watch>,
-    requests: Budget,
-    log: Budget,
-    garbage: u64,
-}
 
 /// The daemon's state.
 pub struct Daemon<S> {
@@ -188,7 +177,7 @@ impl<S: Store> Daemon<S> {
         let now = Instant::now();
         let when = |(domid, care): (&Domid, &mut Care)| {
             let waits = self.due.contains_key(domid);
-            waits.then(|| care.requests.available(now).err().unwrap_or(now))
+            waits.then(|| care.available(now).err().unwrap_or(now))
         };
         self.care.iter_mut().filter_map(when).min()
     }
@@ -200,7 +189,7 @@ impl<S: Store> Daemon<S> {
                 self.due.remove(&domid);
                 continue;
             };
-            if care.requests.available(Instant::now()).is_err() {
+            if !care.may_be_looked_at() {
                 continue;
             }
             let Some(hint) = self.due.remove(&domid) else {
@@ -236,7 +225,7 @@ impl<S: Store> Daemon<S> {
         }
         for warning in plan.warnings.difference(&self.warnings) {
             if let Some(care) = self.care.get_mut(&warning.domid) {
-                if care.log.take(Instant::now()) {
+                if care.may_be_spoken_of() {
                     warn!(domid = warning.domid, "{}", warning.text);
                 }
             }
@@ -255,22 +244,13 @@ impl<S: Store> Daemon<S> {
 
     fn charge(&mut self, domid: Domid, used: u32) {
         if let Some(care) = self.care.get_mut(&domid) {
-            care.requests.charge(used);
+            care.charge(used);
         }
     }
 
-    /// Counts a guest's garbage and speaks of it, not too often.
     fn count(&mut self, domid: Domid, garbage: Garbage) {
-        let (Some(care), Some(example)) = (self.care.get_mut(&domid), garbage.example) else {
-            return;
-        };
-        care.garbage += garbage.count;
-        if care.log.take(Instant::now()) {
-            warn!(
-                domid,
-                total = care.garbage,
-                "invalid node, taken as absent: {example}"
-            );
+        if let Some(care) = self.care.get_mut(&domid) {
+            care.count(garbage);
         }
     }
 
@@ -289,15 +269,7 @@ impl<S: Store> Daemon<S> {
             }
             debug!(domid, uuid, "domain found");
             let watches = self.watch(domid).await?;
-            let now = Instant::now();
-            let care = Care {
-                uuid,
-                watches,
-                requests: Budget::requests(now),
-                log: Budget::log_lines(now),
-                garbage: 0,
-            };
-            self.care.insert(domid, care);
+            self.care.insert(domid, Care::new(domid, uuid, watches));
             self.due.insert(domid, GuestHint::all());
         }
         let gone: Vec<_> = self

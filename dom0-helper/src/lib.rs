@@ -12,6 +12,7 @@
 mod addresses;
 mod apply;
 mod budget;
+mod care;
 mod check;
 mod clean;
 mod cli;

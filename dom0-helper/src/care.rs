@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-only
+
+//! What the daemon keeps about one guest beside what it knows of it: how much of its time the guest has taken, and
+//! what was said of that.
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::budget::{Budget, REQUESTS_A_SECOND};
+use crate::inventory::Domid;
+use crate::report::Garbage;
+use crate::store::Watch;
+
+/// One guest's. Dropping it ends its watches.
+pub struct Care {
+    domid: Domid,
+    /// Tells a domain from a later one of the same number.
+    pub uuid: String,
+    #[allow(dead_code, reason = "held for their drop")]
+    watches: Vec<Watch>,
+    requests: Budget,
+    log: Budget,
+    /// Nodes that were not valid, so far.
+    garbage: u64,
+    /// Times it had used up its requests, so far.
+    waits: u64,
+    waiting: bool,
+}
+
+impl Care {
+    /// That of a guest that has done nothing yet.
+    pub fn new(domid: Domid, uuid: String, watches: Vec<Watch>) -> Self {
+        let now = Instant::now();
+        Self {
+            domid,
+            uuid,
+            watches,
+            requests: Budget::requests(now),
+            log: Budget::log_lines(now),
+            garbage: 0,
+            waits: 0,
+            waiting: false,
+        }
+    }
+
+    /// When it may be looked at: now, or later.
+    pub fn available(&mut self, now: Instant) -> Result<(), Instant> {
+        self.requests.available(now)
+    }
+
+    /// Whether it may be looked at now. The first time that it may not is counted and spoken of.
+    pub fn may_be_looked_at(&mut self) -> bool {
+        let now = Instant::now();
+        let waits = self.requests.available(now).is_err();
+        if waits && !self.waiting {
+            self.waits += 1;
+            if self.log.take(now) {
+                warn!(
+                    domid = self.domid,
+                    total = self.waits,
+                    "its changes ask for more than {REQUESTS_A_SECOND} requests a second: it waits, others do not"
+                );
+            }
+        }
+        self.waiting = waits;
+        !waits
+    }
+
+    /// Takes what was used for it.
+    pub fn charge(&mut self, used: u32) {
+        self.requests.charge(used);
+    }
+
+    /// Whether one more line of log may be about it.
+    pub fn may_be_spoken_of(&mut self) -> bool {
+        self.log.take(Instant::now())
+    }
+
+    /// Counts its garbage and speaks of it, not too often.
+    pub fn count(&mut self, garbage: Garbage) {
+        let Some(example) = garbage.example else {
+            return;
+        };
+        self.garbage += garbage.count;
+        if self.may_be_spoken_of() {
+            warn!(
+                domid = self.domid,
+                total = self.garbage,
+                "invalid node, taken as absent: {example}"
+            );
+        }
+    }
+}
