@@ -45,8 +45,7 @@ impl Pair {
     pub fn prepare(from: Guest, to: Guest) -> Result<Self> {
         for guest in [&from, &to] {
             netperf::serve(guest)?;
-            let uplink = guest.uplink()?;
-            guest.sh(&format!("ip addr add {}/24 dev {uplink}", plain_ip(guest)))?;
+            guest.add_plain_ip()?;
         }
         let what = format!("{} and {} are joined", from.name(), to.name());
         let entry = format!("peer domid={} ", to.domid()?);
@@ -64,14 +63,9 @@ impl Pair {
     /// Where to send so that it takes `path`.
     pub fn address(&self, path: Path) -> String {
         match path {
-            Path::Uplink => plain_ip(&self.to),
+            Path::Uplink => self.to.config.plain_ip(),
             Path::Xlnet0 => self.to.config.ip(),
             Path::Loopback => "127.0.0.1".to_owned(),
         }
     }
-}
-
-/// Addresses of the uplinks that xlnet is not told of: packets for them take the ordinary way.
-fn plain_ip(guest: &Guest) -> String {
-    guest.config.ip().replace("10.77.", "10.79.")
 }

@@ -89,6 +89,13 @@ impl GuestConfig {
         format!("fd77::{}", 100 + u32::from(self.number))
     }
 
+    /// Another IPv4 address for its uplink, of which nobody is told: what is sent to it takes no other way. See
+    /// [`Guest::add_plain_ip`].
+    #[must_use]
+    pub fn plain_ip(&self) -> String {
+        format!("10.79.0.{}", 100 + u32::from(self.number))
+    }
+
     /// MAC of its uplink.
     #[must_use]
     pub fn mac(&self) -> String {
@@ -210,6 +217,16 @@ impl Guest {
             Some(name) => Ok(name.to_owned()),
             None => bail!("{}: no interface has the uplink's MAC", self.config.name()),
         }
+    }
+
+    /// Gives its uplink the address [`GuestConfig::plain_ip`], unless it has it.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn add_plain_ip(&self) -> Result<()> {
+        let (uplink, ip) = (self.uplink()?, self.config.plain_ip());
+        self.sh(&format!("ip addr replace {ip}/24 dev {uplink}"))
+            .map(drop)
     }
 
     /// Ends it at once, without its knowing.

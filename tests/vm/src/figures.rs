@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a guest counts at xlnet0, and Dom0 at a guest's uplink.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{ensure, Context, Result};
 use xlnet_lab::{
@@ -89,6 +89,31 @@ impl Figures {
             .map(Self)
     }
 
+    /// What was added to which since `before`, in the order of their names, each of all peers and of departed ones together.
+    #[must_use]
+    pub(crate) fn added_to(&self, before: &Self) -> Vec<(String, u64)> {
+        let before = before.by_kind();
+        let more = self.by_kind().into_iter().filter_map(|(name, count)| {
+            let old = before.get(name).copied().unwrap_or(0);
+            let more = count.checked_sub(old).filter(|more| *more > 0)?;
+            Some((name.to_owned(), more))
+        });
+        more.collect()
+    }
+
+    fn by_kind(&self) -> BTreeMap<&str, u64> {
+        let mut sums = BTreeMap::new();
+        for (name, count) in &self.0 {
+            let whose = |prefix: &str| prefix == "departed" || prefix.starts_with("peer");
+            let kind = match name.split_once('_') {
+                Some((prefix, kind)) if whose(prefix) => kind,
+                _ => name,
+            };
+            *sums.entry(kind).or_default() += count;
+        }
+        sums
+    }
+
     /// The sum of those that end with `ending`, of all peers and of departed ones.
     #[must_use]
     pub fn sum(&self, ending: &str) -> u64 {
@@ -159,6 +184,13 @@ pub fn last_leave_ms(guest: &Agent) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_that_goes_takes_nothing_along() {
+        let before = Figures::parse("departed_faults: 1\npeer7_faults: 2\nrx_x: 3\n").unwrap();
+        let after = Figures::parse("departed_faults: 3\npeer9_faults: 1\nrx_x: 3\n").unwrap();
+        assert_eq!(after.added_to(&before), [("faults".to_owned(), 1)]);
+    }
 
     #[test]
     fn what_the_driver_throws_away_is_not_the_stack_s() {

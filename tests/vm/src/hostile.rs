@@ -10,6 +10,7 @@ use crate::{Bed, Scenario, Spec};
 use arena::{Arena, Attacker};
 
 mod arena;
+mod campaign;
 mod lasting;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -24,6 +25,17 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("hostile::pv-lies", Spec::pv(3), lies).long(),
     Scenario::new("hostile::pv-bad-offers", Spec::pv(3), bad_offers).long(),
     Scenario::new("hostile::pv-lasting", Spec::pv(3), lasting::all).long(),
+    Scenario::new("hostile::breaches-by-a-listener", Spec::mixed(), |bed| {
+        breaches(bed, Attacker::Listener)
+    })
+    .long(),
+    Scenario::new("hostile::breaches-by-a-connector", Spec::mixed(), |bed| {
+        breaches(bed, Attacker::Connector)
+    })
+    .long(),
+    Scenario::new("hostile::lies", Spec::mixed(), lies).long(),
+    Scenario::new("hostile::bad-offers", Spec::mixed(), bad_offers).long(),
+    Scenario::new("hostile::lasting", Spec::mixed(), lasting::all).long(),
 ];
 
 /// What the victim must close the channel for, and how it calls that (`proto/fault.rs`).
@@ -82,7 +94,7 @@ const BAD_OFFERS: &[&str] = &[
 
 /// Each breach ends the channel, is counted once, and is named in one line of the log with the attacker's number.
 fn breaches(bed: &mut Bed, part: Attacker) -> Result<()> {
-    let arena = Arena::enter(bed, part)?;
+    let mut arena = Arena::enter(bed, part)?;
     let pinned = arena.pinned()?;
     for (act, fault) in BREACHES {
         let line = format!("broke the protocol ({fault})");
@@ -95,17 +107,17 @@ fn breaches(bed: &mut Bed, part: Attacker) -> Result<()> {
         );
         arena.await_unpinned(pinned)?;
     }
-    arena.leave(bed).map(drop)
+    arena.leave(bed)
 }
 
 fn lies(bed: &mut Bed) -> Result<()> {
-    let arena = Arena::enter(bed, Attacker::Connector)?;
+    let mut arena = Arena::enter(bed, Attacker::Connector)?;
     let faults = arena.count("faults")?;
     for (act, counter) in LIES {
-        let counted = |name: &Option<&str>| name.map_or(Ok(0), |name| arena.count(name));
-        let before = counted(counter)?;
+        let counted = |arena: &Arena| counter.map_or(Ok(0), |name| arena.count(name));
+        let before = counted(&arena)?;
         let ending = arena.attack(act, 0)?;
-        let more = counted(counter)? - before;
+        let more = counted(&arena)? - before;
         let wanted = counter.map_or(0, |_| TIMES);
         ensure!(
             ending == "open" && more == wanted,
@@ -114,12 +126,12 @@ fn lies(bed: &mut Bed) -> Result<()> {
     }
     let more = arena.count("faults")? - faults;
     ensure!(more == 0, "{more} lies were taken for breaches");
-    arena.leave(bed).map(drop)
+    arena.leave(bed)
 }
 
 /// An offer that leads to no channel is a failed attempt, and no more than that: the two talk over the uplink.
 fn bad_offers(bed: &mut Bed) -> Result<()> {
-    let arena = Arena::enter(bed, Attacker::Listener)?;
+    let mut arena = Arena::enter(bed, Attacker::Listener)?;
     let ip = arena.victim.config.ip();
     for act in BAD_OFFERS {
         let failed = arena.count("setup_failed")?;
@@ -135,5 +147,5 @@ fn bad_offers(bed: &mut Bed) -> Result<()> {
     }
     let ending = arena.attack("offer-one-page-for-all", 5)?;
     eprintln!("of one page for all pages: {ending}");
-    arena.leave(bed).map(drop)
+    arena.leave(bed)
 }

@@ -4,10 +4,12 @@
 use anyhow::{ensure, Context, Result};
 use xlnet_lab::guest::Guest;
 
+use super::campaign::{Campaign, Window};
 use crate::{
     bed::eventually,
     death::by_domid,
-    flow::{Arrivals, Flow},
+    figures::Figures,
+    flow::Flow,
     journey::uptime,
     policy::all_joined,
     view::{await_peers, join},
@@ -17,8 +19,11 @@ use crate::{
 /// The lab's attacker.
 const PROGRAM: &str = "/lab/bin/xlnet-attacker";
 
-/// Datagrams a second from the bystander to the victim and back.
+/// Datagrams a second of each flow.
 const RATE: u32 = 20;
+
+/// Seconds before the first act and after the last one, to compare with.
+const QUIET: f64 = 10.0;
 
 /// Which end of its channel the attacker is.
 #[derive(Clone, Copy)]
@@ -33,12 +38,14 @@ pub(super) enum Attacker {
 pub(super) struct Arena {
     pub(super) attacker: Guest,
     pub(super) victim: Guest,
-    /// From the bystander to the victim, and back.
-    flows: [Flow; 2],
+    bystander: Guest,
+    /// From the bystander to the victim, the same by the uplink, and back.
+    flows: [Flow; 3],
+    campaign: Campaign,
 }
 
 impl Arena {
-    /// Has one guest be an attacker, and the other two talk.
+    /// Has one guest be an attacker, the one that was made last or first be its victim, and the third talk with the victim.
     pub(super) fn enter(bed: &Bed, part: Attacker) -> Result<Self> {
         all_joined(bed)?;
         let mut guests = by_domid(bed)?;
@@ -46,34 +53,66 @@ impl Arena {
             guests.reverse();
         }
         let guests: Option<[Guest; 3]> = guests.try_into().ok();
-        let [attacker, victim, bystander] = guests.context("wants three guests")?;
+        let [attacker, bystander, victim] = guests.context("wants three guests")?;
         attacker.sh("rmmod xlnet && modprobe -a xen-gntalloc xen-gntdev xen-evtchn")?;
         await_peers(&victim, &[bystander.domid()?])?;
         join(&victim, &bystander)?;
         let flows = [
             Flow::start(&bystander, &victim, 7600, RATE)?,
+            Flow::start_by_uplink(&bystander, &victim, 7602, RATE)?,
             Flow::start(&victim, &bystander, 7601, RATE)?,
         ];
         for flow in &flows {
             flow.await_more(u64::from(RATE))?;
         }
-        Ok(Self {
+        let mut arena = Self {
             attacker,
             victim,
+            bystander,
             flows,
-        })
+            campaign: Campaign::default(),
+        };
+        arena.be_quiet("(before)")?;
+        Ok(arena)
     }
 
     /// Tries one act, and returns how it ended.
-    pub(super) fn attack(&self, act: &str, seconds: u32) -> Result<String> {
+    pub(super) fn attack(&mut self, act: &str, seconds: u32) -> Result<String> {
+        let before = Figures::read_quickly(&self.victim)?;
+        let from = uptime(&self.victim)?;
         let said = self.attacker.sh(&format!(
             "exec {PROGRAM} {} {} {} {act} {seconds}",
             self.victim.domid()?,
             self.attacker.config.ip(),
             self.victim.config.ip(),
         ))?;
+        let to = uptime(&self.victim)?;
         let ending = said.lines().find_map(|line| line.strip_prefix("ended="));
-        Ok(ending.with_context(|| format!("{act}: {said}"))?.to_owned())
+        let ending = ending.with_context(|| format!("{act}: {said}"))?;
+        self.campaign.note(Window {
+            act: act.to_owned(),
+            ending: ending.to_owned(),
+            counted: Figures::read_quickly(&self.victim)?.added_to(&before),
+            from,
+            to,
+        });
+        Ok(ending.to_owned())
+    }
+
+    /// Lets some time pass, as `name`.
+    fn be_quiet(&mut self, name: &str) -> Result<()> {
+        let from = uptime(&self.victim)?;
+        eventually("some time has passed", || {
+            Ok(uptime(&self.victim)? > from + QUIET)
+        })?;
+        self.campaign.note(Window {
+            act: name.to_owned(),
+            ending: String::new(),
+            counted: Vec::new(),
+            from,
+            to: uptime(&self.victim)?,
+        });
+        Ok(())
     }
 
     /// The sum of a counter of the victim over all peers, those that have gone included.
@@ -111,24 +150,34 @@ impl Arena {
         })
     }
 
-    /// Seconds of the victim's time since its boot.
-    pub(super) fn now(&self) -> Result<f64> {
-        uptime(&self.victim)
-    }
-
-    /// Fails unless the two others have lost nothing, and has the attacker be a guest like others again.
-    /// Returns when the datagrams to the victim came.
-    pub(super) fn leave(self, bed: &Bed) -> Result<Arrivals> {
+    /// Fails unless the two others have lost nothing and were as fast as before, during each act and afterwards, and has the
+    /// attacker be a guest like others again.
+    pub(super) fn leave(mut self, bed: &Bed) -> Result<()> {
+        self.be_quiet("(after)")?;
         for flow in &self.flows {
             flow.await_more(u64::from(RATE))?;
         }
-        let [to, from] = self.flows;
+        let [to, by_uplink, from] = self.flows;
         from.stop()?.is_lossless()?;
-        let report = to.stop()?;
-        report.is_lossless()?;
+        let (to, by_uplink) = (to.stop()?, by_uplink.stop()?);
+        to.is_lossless()?;
+        // What the uplink loses, it loses without xlnet too.
+        by_uplink.is_sound()?;
+        eprintln!(
+            "by the uplink {} of {} were lost",
+            by_uplink.lost(),
+            by_uplink.sent
+        );
+        self.campaign.judge(&to.arrivals, &by_uplink.arrivals)?;
+        for guest in [&self.victim, &self.bystander] {
+            guest.sh(&format!(
+                "ip addr del {}/24 dev {}",
+                guest.config.plain_ip(),
+                guest.uplink()?
+            ))?;
+        }
         self.attacker.sh("modprobe xlnet")?;
         all_joined(bed)?;
-        join(&self.attacker, &self.victim)?;
-        Ok(report.arrivals)
+        join(&self.attacker, &self.victim)
     }
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What was tried on a victim, what it counted, and what the bystander got through meanwhile.
+
+use anyhow::{ensure, Context, Result};
+
+use crate::{flow::Arrivals, quantile::median};
+
+/// What the bystander may not fall below, as a part of what it had before.
+const LEAST: f64 = 0.8;
+
+/// Counters that say something of every second, attack or none.
+const USUAL: [&str; 6] = ["frames", "bytes", "kicks", "irqs", "peers", "event_ns"];
+
+/// A time in which something was tried, or nothing.
+pub(super) struct Window {
+    /// What.
+    pub(super) act: String,
+    /// How its last channel ended.
+    pub(super) ending: String,
+    /// What the victim counted, and how often.
+    pub(super) counted: Vec<(String, u64)>,
+    /// When it began, in seconds since the victim's boot.
+    pub(super) from: f64,
+    /// When it had ended.
+    pub(super) to: f64,
+}
+
+/// All of them in their order, the first of which is what to compare with.
+#[derive(Default)]
+pub(super) struct Campaign(Vec<Window>);
+
+impl Campaign {
+    /// Adds one.
+    pub(super) fn note(&mut self, window: Window) {
+        self.0.push(window);
+    }
+
+    /// Shows a table of them with what arrived through the channel and by the uplink, in datagrams a second, and fails if
+    /// there was a time in which that was less than [`LEAST`] of what it was before.
+    pub(super) fn judge(&self, channel: &Arrivals, uplink: &Arrivals) -> Result<()> {
+        let rates: Vec<_> = self
+            .0
+            .iter()
+            .map(|window| (window, window.rate(channel), window.rate(uplink)))
+            .collect();
+        eprintln!("| act | ends | the victim counts | bystander /s | by the uplink /s |");
+        eprintln!("|---|---|---|---|---|");
+        for (window, channel, uplink) in &rates {
+            eprintln!(
+                "| {} | {} | {} | {channel:.0} | {uplink:.0} |",
+                window.act,
+                window.ending,
+                window.counters()
+            );
+        }
+        let (_, first, first_by_uplink) = rates.first().context("nothing was tried")?;
+        for (window, channel, uplink) in &rates {
+            for (rate, before) in [(channel, first), (uplink, first_by_uplink)] {
+                // A window without a whole bin says nothing.
+                ensure!(
+                    rate.is_nan() || *rate >= LEAST * before,
+                    "{}: {rate:.1} a second arrive, and {before:.1} before",
+                    window.act
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Window {
+    fn rate(&self, arrivals: &Arrivals) -> f64 {
+        let within = |(at, _): &&(f64, f64)| *at > self.from && *at < self.to;
+        let rates = arrivals.rate().iter().filter(within).map(|(_, rate)| *rate);
+        median(&rates.collect::<Vec<_>>())
+    }
+
+    fn counters(&self) -> String {
+        let told = self
+            .counted
+            .iter()
+            .filter(|(name, _)| !USUAL.iter().any(|usual| name.ends_with(usual)));
+        let told: Vec<_> = told
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        told.join(", ")
+    }
+}
