@@ -12,7 +12,11 @@ use xlnet_lab::{
     progress::Progress,
     roots,
 };
-use xlnet_vm_tests::{bed::Maker, runner, scenarios};
+use xlnet_vm_tests::{
+    bed::Maker,
+    runner::{self, Outcome},
+    scenarios,
+};
 
 mod report;
 
@@ -33,6 +37,15 @@ pub struct Args {
     /// Only the Xen tests with a hostile guest
     #[arg(long, conflicts_with_all = ["areas", "filter"])]
     hostile: bool,
+    /// Only that anything happens to any of six guests, for a while
+    #[arg(long, conflicts_with_all = ["areas", "filter", "long", "hostile", "list"])]
+    chaos: bool,
+    /// What happens then, and in which order
+    #[arg(long, requires = "chaos", default_value_t = 1)]
+    seed: u64,
+    /// For how long
+    #[arg(long, requires = "chaos", default_value_t = 30)]
+    minutes: u32,
     /// List the Xen tests and stop
     #[arg(long)]
     list: bool,
@@ -78,11 +91,15 @@ pub fn run(args: &Args) -> Result<bool> {
     let cache = Cache::open(Progress::default())?;
     needs::ensure(&cache)?;
     let project = Project::find()?;
+    let mut tests = Tests::new(&cache, &project);
+    if args.chaos {
+        tests.vm(|maker| vec![runner::chaos(maker, args.seed, args.minutes)]);
+        return Ok(close(&tests.results, args.json));
+    }
     let wanted = |area| match args.hostile {
         true => area == Area::Vm,
         false => args.areas.is_empty() || args.areas.contains(&area),
     };
-    let mut tests = Tests::new(&cache, &project);
     if wanted(Area::Lint) {
         tests.lint()?;
     }
@@ -107,7 +124,7 @@ pub fn run(args: &Args) -> Result<bool> {
     })?;
     tests.results.extend(beside);
     if wanted(Area::Vm) && !chosen.is_empty() {
-        tests.vm(&chosen);
+        tests.vm(|maker| runner::run(maker, &chosen));
     }
     Ok(close(&tests.results, args.json))
 }
@@ -254,7 +271,7 @@ impl<'a> Tests<'a> {
         Ok(())
     }
 
-    fn vm(&mut self, chosen: &[xlnet_vm_tests::Scenario]) {
+    fn vm(&mut self, run: impl FnOnce(&Maker) -> Vec<Outcome>) {
         let maker = match Maker::new(self.cache, self.project) {
             Ok(maker) => maker,
             Err(error) => {
@@ -262,7 +279,7 @@ impl<'a> Tests<'a> {
                 return;
             }
         };
-        for outcome in runner::run(&maker, chosen) {
+        for outcome in run(&maker) {
             let failed = u32::from(outcome.failure.is_some());
             self.results.push(Checked {
                 name: outcome.name.to_owned(),

@@ -26,7 +26,7 @@ pub struct Spec {
     pub guests: u8,
     /// Virtual CPUs of each.
     pub vcpus: u32,
-    /// Physical CPUs, on any of which guests may run; if there are none, each guest's vCPUs have some of their own.
+    /// Physical CPUs, on any of which guests may run that are not apart; if there are none, each guest's vCPUs have some of their own.
     pub shared: Option<u32>,
     /// Which xenstore daemon Dom0 runs.
     pub xenstored: Xenstored,
@@ -36,8 +36,8 @@ pub struct Spec {
     pub counted: bool,
     /// Whether a second host, without guests, is joined to the first by a cable between their bridges.
     pub paired: bool,
-    /// Whether the last guest is a PVH one, on a physical CPU of its own, whatever the others are.
-    pub mixed: bool,
+    /// So many of the last guests are PVH ones, on physical CPUs of their own, whatever the others are.
+    pub apart: u8,
 }
 
 impl Spec {
@@ -53,7 +53,7 @@ impl Spec {
             xlnet: true,
             counted: false,
             paired: false,
-            mixed: false,
+            apart: 0,
         }
     }
 
@@ -69,10 +69,13 @@ impl Spec {
     /// Two PV guests and a PVH one with xlnet, under xenstored: every kind of pair in the time of one boot.
     #[must_use]
     pub const fn mixed() -> Self {
-        Self {
-            mixed: true,
-            ..Self::pv(3)
-        }
+        Self::pv(3).apart(1)
+    }
+
+    /// The same where so many of the last guests are PVH ones, on physical CPUs of their own.
+    #[must_use]
+    pub const fn apart(self, apart: u8) -> Self {
+        Self { apart, ..self }
     }
 
     /// The same with so many vCPUs for each guest.
@@ -126,12 +129,16 @@ impl Spec {
         }
     }
 
+    /// How many physical CPUs there are before those of the guests that are apart. PVH guests must not share one, and PV
+    /// guests are quicker where they need not.
+    fn common(self) -> u32 {
+        let guests = u32::from(self.guests.max(1)).saturating_sub(self.apart.into());
+        self.shared.unwrap_or(1 + self.vcpus * guests)
+    }
+
     fn host(self) -> HostConfig {
         HostConfig {
-            // PVH guests must not share one, and PV guests are quicker where they need not.
-            cpus: self
-                .shared
-                .unwrap_or(1 + self.vcpus * u32::from(self.guests.max(1))),
+            cpus: self.common() + self.vcpus * u32::from(self.apart),
             memory: 1280 + 352 * u32::from(self.guests.max(2)),
             xenstored: self.xenstored,
             counted: self.counted,
@@ -276,14 +283,19 @@ impl Bed {
 
     fn guest_config(&self, number: u8) -> GuestConfig {
         let spec = self.spec;
-        let apart = spec.mixed && number == spec.guests;
-        // A PVH guest's CPU comes behind those of the guests before it, which must leave it alone.
-        let others = spec.mixed.then(|| spec.vcpus * u32::from(spec.guests));
-        let shared = spec.shared.or(others).filter(|_| !apart);
+        let together = spec.guests.saturating_sub(spec.apart);
+        let apart = number > together && number <= spec.guests;
+        let pcpus = if apart {
+            let first = spec.common() + spec.vcpus * u32::from(number - together - 1);
+            Some((first, first + spec.vcpus - 1))
+        } else {
+            let shared = spec.apart > 0 || spec.shared.is_some();
+            shared.then(|| (0, spec.common().saturating_sub(1)))
+        };
         GuestConfig {
             kind: if apart { Kind::Pvh } else { spec.kind },
             vcpus: spec.vcpus,
-            pcpus: shared.map(|cpus| format!("0-{}", cpus.saturating_sub(1))),
+            pcpus: pcpus.map(|(first, last)| format!("{first}-{last}")),
             ..GuestConfig::new(number)
         }
     }

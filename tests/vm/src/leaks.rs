@@ -132,7 +132,8 @@ fn parse_grants(text: &str) -> Result<BTreeMap<u32, (u64, u64)>> {
     Ok(tables)
 }
 
-fn event_channels(dom0: &Agent, domid: u32) -> Result<u64> {
+/// Event channels of a domain.
+pub(crate) fn event_channels(dom0: &Agent, domid: u32) -> Result<u64> {
     number(&dom0.sh(&format!("{LSEVTCHN} {domid} | wc -l"))?)
 }
 

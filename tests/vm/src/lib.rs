@@ -13,8 +13,10 @@ pub mod quantile;
 pub mod runner;
 
 mod channel;
+mod chaos;
 mod counters;
 mod death;
+mod exhaustion;
 mod handshake;
 mod helper;
 mod hostile;
@@ -77,6 +79,7 @@ pub fn scenarios() -> Vec<Scenario> {
         channel::SCENARIOS,
         lifecycle::SCENARIOS,
         death::SCENARIOS,
+        exhaustion::SCENARIOS,
         relocation::SCENARIOS,
         handshake::SCENARIOS,
         journey::SCENARIOS,

@@ -263,7 +263,8 @@ fn settle(bed: &Bed, under_way: &mut Vec<Flow>) -> Result<()> {
     Ok(())
 }
 
-fn reload(bed: &Bed, number: u8) -> Result<()> {
+/// Unloads the module of a guest, waits until the others have noticed, and loads it again.
+pub(crate) fn reload(bed: &Bed, number: u8) -> Result<()> {
     let guest = bed.g(number)?;
     let domid = guest.domid()?;
     guest.sh("rmmod xlnet && [ ! -e /sys/class/net/xlnet0 ]")?;

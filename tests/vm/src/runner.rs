@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     bed::{Bed, Maker},
-    Scenario,
+    chaos, Scenario,
 };
 
 /// What Xen logs when a PVH guest falls to the emulator's known fault. A test it hits is not to blame and runs again.
@@ -32,9 +32,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn new(scenario: &Scenario, begun: Instant, result: Result<()>) -> Self {
+    fn new(name: &'static str, begun: Instant, result: Result<()>) -> Self {
         Self {
-            name: scenario.name,
+            name,
             seconds: begun.elapsed().as_secs_f32(),
             failure: result.err().map(|error| format!("{error:#}")),
         }
@@ -74,15 +74,26 @@ pub fn run(maker: &Maker, scenarios: &[Scenario]) -> Vec<Outcome> {
     outcomes
 }
 
+/// Has anything happen to anybody for so many minutes, as `seed` has it, and says how that ended.
+pub fn chaos(maker: &Maker, seed: u64, minutes: u32) -> Outcome {
+    let begun = Instant::now();
+    let booted = maker.boot(chaos::BED).context("making its bed");
+    let result = booted.and_then(|bed| {
+        let run = |bed: &mut Bed| chaos::run(bed, seed, minutes);
+        run_one(maker, bed, "chaos", run).0
+    });
+    Outcome::new("chaos", begun, result)
+}
+
 /// Runs one scenario on `bed`, if that is of its kind, and leaves there what the next may use.
 fn attempt(maker: &Maker, bed: &mut Option<Bed>, scenario: &Scenario) -> Outcome {
     match make_bed(maker, bed.take(), scenario) {
-        Err(error) => Outcome::new(scenario, Instant::now(), Err(error)),
+        Err(error) => Outcome::new(scenario.name, Instant::now(), Err(error)),
         Ok(current) => {
             let begun = Instant::now();
-            let (result, kept) = run_one(maker, current, scenario);
+            let (result, kept) = run_one(maker, current, scenario.name, scenario.run);
             *bed = kept;
-            Outcome::new(scenario, begun, result)
+            Outcome::new(scenario.name, begun, result)
         }
     }
 }
@@ -100,8 +111,13 @@ fn make_bed(maker: &Maker, bed: Option<Bed>, scenario: &Scenario) -> Result<Bed>
 }
 
 /// Runs one scenario. Returns the bed with the result if another may use it.
-fn run_one(maker: &Maker, mut bed: Bed, scenario: &Scenario) -> (Result<()>, Option<Bed>) {
-    let result = (scenario.run)(&mut bed);
+fn run_one(
+    maker: &Maker,
+    mut bed: Bed,
+    name: &str,
+    scenario: impl FnOnce(&mut Bed) -> Result<()>,
+) -> (Result<()>, Option<Bed>) {
+    let result = scenario(&mut bed);
     // What the logs say explains a failure better than what the test saw of it.
     let result = match (result, bed.check_logs()) {
         (Ok(()), logs) => logs,
@@ -112,7 +128,7 @@ fn run_one(maker: &Maker, mut bed: Bed, scenario: &Scenario) -> (Result<()>, Opt
         Ok(()) => (Ok(()), Some(bed)),
         Err(error) => {
             // A failed test may have left anything: the next one gets a new bed.
-            let error = error.context(match keep_logs(maker, scenario, bed.dir()) {
+            let error = error.context(match keep_logs(maker, name, bed.dir()) {
                 Ok(dir) => format!("logs in {}", dir.display()),
                 Err(lost) => format!("its logs were not kept: {lost:#}"),
             });
@@ -122,8 +138,8 @@ fn run_one(maker: &Maker, mut bed: Bed, scenario: &Scenario) -> (Result<()>, Opt
 }
 
 /// Copies the run's logs to where the next boot does not remove them.
-fn keep_logs(maker: &Maker, scenario: &Scenario, from: &Path) -> Result<PathBuf> {
-    let name = scenario.name.replace("::", "-");
+fn keep_logs(maker: &Maker, name: &str, from: &Path) -> Result<PathBuf> {
+    let name = name.replace("::", "-");
     let dir = maker.cache().dir().join("failures").join(name);
     fs::create_dir_all(&dir)?;
     for entry in fs::read_dir(from)? {

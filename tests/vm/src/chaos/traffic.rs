@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Connections from each guest to the next, as long as both are there.
+
+use std::collections::{btree_map::Entry, BTreeMap};
+
+use anyhow::Result;
+
+use crate::{flow::Flow, Bed};
+
+/// Records a second of each flow: together they leave an emulated processor time for what is tested.
+const RATE: u32 = 5;
+
+/// Records that must arrive when a connection is asked whether it lives.
+const SIGN: u64 = 3;
+
+/// The first port; each guest receives on two.
+const PORT: u16 = 8000;
+
+/// The flows that there are, by the number of the guest they come from.
+pub(super) struct Traffic {
+    guests: u8,
+    flows: BTreeMap<u8, [Flow; 2]>,
+    lost: u64,
+    sent: u64,
+}
+
+impl Traffic {
+    /// None yet, between so many guests.
+    pub(super) fn new(guests: u8) -> Self {
+        Self {
+            guests,
+            flows: BTreeMap::new(),
+            lost: 0,
+            sent: 0,
+        }
+    }
+
+    fn next(&self, number: u8) -> u8 {
+        number % self.guests + 1
+    }
+
+    /// Forgets the flows of a guest that is destroyed.
+    pub(super) fn strike(&mut self, number: u8) {
+        let guests = self.guests;
+        self.flows
+            .retain(|from, _| *from != number && *from % guests + 1 != number);
+    }
+
+    /// Has those of `running` that are neighbours talk, and fails unless all of them do.
+    ///
+    /// # Errors
+    /// If a connection does not go on, or does not come about.
+    pub(super) fn lives(&mut self, bed: &Bed, running: &[u8]) -> Result<()> {
+        for &from in running {
+            let to = self.next(from);
+            if !running.contains(&to) {
+                continue;
+            }
+            let flows = match self.flows.entry(from) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(none) => none.insert(start(bed, from, to)?),
+            };
+            for flow in flows {
+                flow.await_more(SIGN)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all of them. A stream has lost nothing; datagrams were neither doubled nor changed. Returns how many were sent
+    /// by the flows that have lived until now, and how many of those were lost.
+    ///
+    /// # Errors
+    /// If not so.
+    pub(super) fn end(&mut self) -> Result<(u64, u64)> {
+        while let Some((_, flows)) = self.flows.pop_first() {
+            for flow in flows {
+                let over_tcp = flow.is_tcp();
+                let report = flow.stop()?;
+                if over_tcp {
+                    report.is_lossless()?;
+                } else {
+                    // Nobody answers for a guest that is paused.
+                    report.is_intact()?;
+                    self.sent += report.sent;
+                    self.lost += report.lost();
+                }
+            }
+        }
+        Ok((self.sent, self.lost))
+    }
+}
+
+/// Starts a stream and datagrams.
+fn start(bed: &Bed, from: u8, to: u8) -> Result<[Flow; 2]> {
+    let (guest, other) = (bed.g(from)?, bed.g(to)?);
+    let port = PORT + 2 * u16::from(from);
+    Ok([
+        Flow::start_tcp(&guest, &other, port, RATE)?,
+        Flow::start(&guest, &other, port + 1, RATE)?,
+    ])
+}
