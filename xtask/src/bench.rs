@@ -11,7 +11,7 @@ use xlnet_lab::{
     product::Project,
     progress::Progress,
 };
-use xlnet_vm_tests::{bed::Maker, Bed};
+use xlnet_vm_tests::bed::Maker;
 
 use crate::{
     path::{Pair, Path},
@@ -174,7 +174,6 @@ fn measure(
     };
     let mut boot = Boot {
         setting,
-        idle: idle(&bed, &pairs, seconds)?,
         rows: Vec::new(),
         bystanders: Vec::new(),
         idle_peer: None,
@@ -240,24 +239,6 @@ fn in_all(pairs: &[Pair], test: Test, path: Path, seconds: u32) -> Result<Vec<f6
             .collect::<Result<Vec<_>>>()
     })?;
     Ok(vec![figures.into_iter().flatten().sum()])
-}
-
-/// What is used while nothing is measured, for as long as a measurement takes.
-fn idle(bed: &Bed, pairs: &[Pair], seconds: u32) -> Result<Usage> {
-    const TIMES: u32 = 5;
-    let before = Usage::read(bed, pairs)?;
-    let mut now = before;
-    for _ in 0..TIMES {
-        bed.sh(&format!("sleep {seconds}"))?;
-        now = Usage::read(bed, pairs)?;
-    }
-    let all = now.since(&before);
-    let times = f64::from(TIMES);
-    Ok(Usage {
-        dom0: all.dom0 / times,
-        guests: all.guests / times,
-        ..Usage::default()
-    })
 }
 
 /// Fails unless xlnet0 carried what was measured over it, and nothing of the rest.

@@ -41,8 +41,13 @@ pub fn show(boot: &Boot) {
         "full"
     );
     for row in &boot.rows {
-        show_cost(boot, row);
+        show_cost(row);
     }
+    println!(
+        "Dom0, s for each GB of all streams together: uplink {:.2}, xlnet0 {:.2}",
+        boot.dom0_per_gigabyte(Path::Uplink),
+        boot.dom0_per_gigabyte(Path::Xlnet0),
+    );
     if boot.setting.is_counted() {
         println!("instructions for a byte, or there and back; of all domains and Xen");
         for row in &boot.rows {
@@ -113,15 +118,15 @@ fn show_speed(boot: &Boot, row: &Row) {
     }
 }
 
-fn show_cost(boot: &Boot, row: &Row) {
+fn show_cost(row: &Row) {
     // A thousand transactions cost about what can be read.
     let scale = if row.unit == Unit::Megabits {
         1.0
     } else {
         1000.0
     };
-    let (dom0_up, guests_up) = boot.cost(row, Path::Uplink);
-    let (dom0, guests) = boot.cost(row, Path::Xlnet0);
+    let (dom0_up, guests_up) = row.cost(Path::Uplink);
+    let (dom0, guests) = row.cost(Path::Xlnet0);
     let [_, xlnet0, ..] = &row.series;
     let per_work = |count: u64| scale * count as f64 / xlnet0.work;
     println!(

@@ -30,7 +30,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reads it, everywhere at once. Doing so takes processor time itself: measure nothing, too, and compare.
+    /// Reads it, everywhere at once. Doing so takes processor time itself, whatever was measured.
     ///
     /// # Errors
     /// If Xen or a guest does not say.
