@@ -234,6 +234,8 @@ impl Control {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if state.arriving.is_some_and(|limit| !limit.passed()) && self.waits_for_uplink() {
+            // The helper can list us and our peers meanwhile. What fails is tried again at once.
+            let _ = self.announce(state);
             self.shared.control.trigger_in(ARRIVE_LOOK_MS);
             return Ok(());
         }
