@@ -91,3 +91,18 @@ impl Care {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_used_up_its_requests_waits_and_is_counted_once() {
+        let mut care = Care::new(7, "a uuid".into(), Vec::new());
+        assert!(care.may_be_looked_at());
+        care.charge(1_000_000);
+        assert!(!care.may_be_looked_at());
+        assert!(!care.may_be_looked_at());
+        assert_eq!(care.waits, 1);
+    }
+}

@@ -121,7 +121,7 @@ with_both_stores! {
 
     fn a_guest_that_writes_without_pause_does_not_keep_others_waiting(host) {
         three(&mut host);
-        let helper = host.run();
+        let _helper = host.run();
         host.until_peers(2, &[1, 3]);
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let stopped = stop.clone();
@@ -145,7 +145,6 @@ with_both_stores! {
                 host.entry(3, 2).unwrap().contains(&format!(" offer={number} "))
             });
         }
-        host.until("a word about who makes the noise", |_| helper.log().contains("requests a second"));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(hammer.join().unwrap() > 0);
         // And what the noisy guest said last arrives as well.
