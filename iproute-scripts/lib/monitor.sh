@@ -107,6 +107,10 @@ change() { # lines for ip, option
 # Deletes the routes to peers that have just gone and makes those to peers that are back, in one process and without a
 # lock: the whole look that follows takes longer, and until then traffic goes where nobody is, or the long way.
 follow() {
+	if [ -z "$dev" ]; then
+		routed=$listed
+		return
+	fi
 	pairs=${routed#,} lines='' lines4='' lines6=''
 	while [ -n "$pairs" ]; do
 		case $listed in
@@ -166,13 +170,19 @@ monitor() {
 		# From here on udev need not reconcile when the list changes.
 		[ -e "$run/monitor" ] || : >"$run/monitor"
 		see
-		routed=$listed
-		# After a failure, any event is a reason to try again.
-		plan=$( (reconcile 0 && printf '%s\n' "$plan") 8<&-) || sight=
+		# A list that came during the pause does not wait for whoever has the lock.
+		follow
+		if plan=$( (reconcile 0 && printf '%s\n' "$plan") 8<&-); then
+			# What it has changed itself is no news.
+			see
+		else
+			# After a failure, any event is a reason to try again.
+			sight=
+		fi
 		remember "$plan"
 		next_event
 		until relevant "$line"; do next_event; done
 		see
-		if [ -n "$dev" ]; then follow; fi
+		follow
 	done
 }
