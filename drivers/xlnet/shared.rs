@@ -9,7 +9,10 @@ use crate::{
         device::Device,
         rcu::RcuArc,
         skb::SkBuff,
-        work::Work, //
+        work::{
+            self,
+            Work, //
+        },
     },
     peer::{
         table::Table,
@@ -42,11 +45,11 @@ use kernel::{
 
 /// log2 of the bytes of each ring if nobody has said otherwise: 512 KiB. The largest frame takes an
 /// eighth of it, and the 32768 grants that Xen gives a domain by default suffice for 120 channels.
-pub(crate) const RING_SHIFT: u32 = 19;
+const RING_SHIFT: u32 = 19;
 
-/// The most that the watch looks for an answer, in microseconds, if nobody has said less. Two hundred
-/// events, which should end it, have cost no more than 60 ms where that was measured, so that this only
-/// bounds what a cost that was measured wrong could do.
+/// The most that the watch looks for an answer, in microseconds. Two hundred events, which should end
+/// it, have cost no more than 60 ms where that was measured, so that this only bounds what a cost that
+/// was measured wrong could do.
 pub(crate) const POLL_USECS_MAX: u32 = 100_000;
 
 /// The most that frames of a busy sender lie, in microseconds, if nobody has said less.
@@ -103,6 +106,17 @@ pub(crate) struct Shared {
     pub(crate) rows: SpinLock<Option<Arc<Table>>>,
 }
 
+/// How long the watch looks if nobody has said otherwise. Where there are several CPUs, a thread that
+/// is woken by the one that looks runs on another, which has to be woken as well, so that looking
+/// spares nothing and takes a physical CPU that the peer may want.
+fn poll_usecs() -> u32 {
+    if work::online_cpus() == 1 {
+        POLL_USECS_MAX
+    } else {
+        0
+    }
+}
+
 impl Shared {
     /// Makes the state of a device without peers. Process context.
     ///
@@ -117,7 +131,7 @@ impl Shared {
                 watch <- Work::new(),
                 watching: Atomic::new(0),
                 ring_shift: Atomic::new(RING_SHIFT),
-                poll_usecs: Atomic::new(POLL_USECS_MAX),
+                poll_usecs: Atomic::new(poll_usecs()),
                 delay_usecs: Atomic::new(DELAY_USECS_MAX),
                 event_cost: EventCost::new(),
                 table: RcuArc::new(None),

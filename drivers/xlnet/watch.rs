@@ -9,7 +9,8 @@
 //! an event costs ([`crate::event_cost`]) and `ethtool -C rx-usecs-irq` after the last, and only if
 //! frames have come closer together than that to a CPU that waited for them, and no stream. It gives
 //! way to whatever else the CPU has to run. Where it looks in vain, as when the peer waits for the
-//! same physical CPU, it looks ever more seldom.
+//! same physical CPU, it looks ever more seldom. With several CPUs it is off unless an operator wants
+//! it (`Shared::poll_usecs`).
 
 use crate::{
     net::work::{

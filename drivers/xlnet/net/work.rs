@@ -133,6 +133,12 @@ pub(crate) fn is_alone() -> bool {
     unsafe { bindings::single_task_running() }
 }
 
+/// How many CPUs this guest has online. Any context; it may be out of date at once.
+pub(crate) fn online_cpus() -> u32 {
+    // SAFETY: No requirements.
+    unsafe { bindings::xlnet_online_cpus() }
+}
+
 /// Has the other threads of this CPU run first; returns whether any did. Process context.
 pub(crate) fn give_way() -> bool {
     // SAFETY: No requirements but the context.

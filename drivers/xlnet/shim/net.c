@@ -291,6 +291,11 @@ void xlnet_yield(void)
 	yield();
 }
 
+unsigned int xlnet_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
 bool xlnet_is_idle(void)
 {
 	return is_idle_task(current);

@@ -114,6 +114,7 @@ const struct task_struct *xlnet_current(void);
 unsigned long xlnet_sleeps(void);
 unsigned long xlnet_jiffies(void);
 void xlnet_yield(void);
+unsigned int xlnet_online_cpus(void);
 bool xlnet_is_idle(void);
 
 /* Xen. */
