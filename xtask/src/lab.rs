@@ -73,7 +73,10 @@ pub struct Up {
     /// Which xenstore daemon Dom0 runs
     #[arg(long, value_enum, default_value_t)]
     xenstored: XenstoredArg,
-    /// Physical CPUs; by default one for Dom0 and one for each PVH guest
+    /// Virtual CPUs of each guest
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    vcpus: u32,
+    /// Physical CPUs; by default one for Dom0 and one for each vCPU of a PVH guest
     #[arg(long)]
     cpus: Option<u32>,
     /// Leave xlnet out: only the host and plain guests
@@ -168,11 +171,11 @@ fn up(cache: &Cache, options: &Up) -> Result<()> {
     };
     let payload = project.payload(cache, &images.build, product.as_ref())?;
     let own = match options.kind {
-        KindArg::Pvh => u32::from(options.guests),
+        KindArg::Pvh => options.vcpus.saturating_mul(options.guests.into()),
         KindArg::Pv => 1,
     };
     let config = HostConfig {
-        cpus: options.cpus.unwrap_or(1 + own),
+        cpus: options.cpus.unwrap_or(own.saturating_add(1)),
         memory: 1280 + 352 * u32::from(options.guests.max(2)),
         xenstored: match options.xenstored {
             XenstoredArg::C => Xenstored::C,
@@ -185,7 +188,10 @@ fn up(cache: &Cache, options: &Up) -> Result<()> {
         host.start_helper()?;
     }
     let configs: Vec<_> = (1..=options.guests)
-        .map(|number| options.kind.guest(number))
+        .map(|number| GuestConfig {
+            vcpus: options.vcpus,
+            ..options.kind.guest(number)
+        })
         .collect();
     cache
         .progress()

@@ -14,7 +14,7 @@ use anyhow::{bail, Context, Result};
 /// Runs `command` with its output appended to `log`.
 ///
 /// # Errors
-/// If it does not start, or fails: then with the end of its output.
+/// If it does not start, or fails: then with the end of its output, after what it says of failed tests before that.
 pub fn run(command: &mut Command, log: &Path) -> Result<()> {
     let mut file = OpenOptions::new()
         .create(true)
@@ -35,7 +35,9 @@ pub fn run(command: &mut Command, log: &Path) -> Result<()> {
     let output = fs::read(log).unwrap_or_default();
     let output = String::from_utf8_lossy(output.get(begun..).unwrap_or_default()).into_owned();
     let lines: Vec<_> = output.lines().collect();
-    let tail = lines[lines.len().saturating_sub(25)..].join("\n");
+    let (before, end) = lines.split_at(lines.len().saturating_sub(25));
+    let failed = before.iter().filter(|line| line.starts_with("not ok "));
+    let tail = failed.chain(end).copied().collect::<Vec<_>>().join("\n");
     bail!(
         "{} failed ({status}); its output ends in\n{tail}\n(all of it: {})",
         describe(command),
