@@ -28,6 +28,7 @@ use crate::{
     peer::table::Table,
     proto::schema::GuestState,
     shared::Shared,
+    stats::Counters,
     xen::{
         random_u64,
         store::WatchHandler,
@@ -87,6 +88,8 @@ struct State {
     /// this has passed.
     arriving: Option<Deadline>,
     sessions: KVVec<Session>,
+    /// What the peers of sessions that are over did.
+    forgotten: Counters,
     /// Bit n: transmit queue n belongs to a channel.
     queues: u64,
 }
@@ -120,6 +123,7 @@ impl Control {
             leaving: false,
             arriving: None,
             sessions: KVVec::new(),
+            forgotten: Counters::new(),
             queues: 1,
         };
         Arc::pin_init(
@@ -206,13 +210,7 @@ impl Control {
 
     /// Puts the present peers, and those that have just gone, before the data path.
     fn publish_table(&self, state: &State) -> Result {
-        let table = Table::new(
-            state
-                .sessions
-                .iter()
-                .filter(|session| !session.is_superseded(&state.sessions))
-                .map(Session::peer),
-        )?;
+        let table = Table::new(state.sessions.iter().map(Session::peer), &state.forgotten)?;
         drop(self.shared.table.replace(Some(table)));
         // Without a carrier the stack throws frames away, also those for peers that have just gone,
         // which go by the uplink until there is no route any more.
@@ -265,7 +263,7 @@ impl Control {
         sessions.retain(|session| {
             let over = session.is_over();
             if over {
-                self.shared.departed.absorb(&session.peer().stats);
+                state.forgotten.absorb(&session.peer().stats);
             }
             !over
         });

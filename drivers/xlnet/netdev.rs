@@ -50,20 +50,21 @@ fn of_queue(
 ) -> Option<QueueStats> {
     let table = shared.table.get()?;
     let peer = table
-        .iter()
+        .all()
         .find(|peer| queue != 0 && peer.queue() == queue)?;
     Some(get(&peer.stats))
 }
 
 /// The counters of all peers without a queue, and of those that are no more.
 fn queueless(shared: &Shared, get: impl Fn(&Counters) -> QueueStats) -> QueueStats {
-    let (mut frames, mut bytes) = get(&shared.departed);
-    if let Some(table) = shared.table.get() {
-        for peer in table.iter().filter(|peer| peer.queue() == 0) {
-            let more = get(&peer.stats);
-            frames = frames.wrapping_add(more.0);
-            bytes = bytes.wrapping_add(more.1);
-        }
+    let Some(table) = shared.table.get() else {
+        return (0, 0);
+    };
+    let (mut frames, mut bytes) = get(table.forgotten());
+    for peer in table.all().filter(|peer| peer.queue() == 0) {
+        let more = get(&peer.stats);
+        frames = frames.wrapping_add(more.0);
+        bytes = bytes.wrapping_add(more.1);
     }
     (frames, bytes)
 }
@@ -109,7 +110,7 @@ impl Driver for Shared {
         let Some(table) = self.table.load(&guard) else {
             return;
         };
-        for peer in table.iter().filter(|peer| peer.queue() == queue) {
+        for peer in table.all().filter(|peer| peer.queue() == queue) {
             if let Some(channel) = peer.channel.load(&guard) {
                 // Either side may have lost an event: ask the peer to look, and look ourselves.
                 channel.kick();
@@ -163,7 +164,9 @@ impl Driver for Shared {
             format_args!("last_leave_ms"),
             self.last_leave_ms.load(Relaxed).into(),
         );
-        self.departed
+        table
+            .as_ref()
+            .map_or_else(Counters::new, |table| table.departed())
             .each(|name, value| row(format_args!("departed_{name}"), value));
         for peer in table.iter().flat_map(|table| table.iter()) {
             peer.stats

@@ -22,10 +22,7 @@ use crate::{
         Claims,
         HelperSelf, //
     },
-    stats::{
-        Counter,
-        Counters, //
-    },
+    stats::Counter,
     xen::pinned::Pinned,
 };
 use kernel::{
@@ -81,8 +78,6 @@ pub(crate) struct Shared {
     pub(crate) last_identity: RcuArc<HelperSelf>,
     /// The helper names us.
     pub(crate) named: Atomic<u32>,
-    /// The counters of peers that are no more.
-    pub(crate) departed: Counters,
     /// Frames sent to an address that no peer has.
     pub(crate) tx_no_peer: Counter,
     /// Pages that peers have not let go of.
@@ -137,7 +132,6 @@ impl Shared {
                 table: RcuArc::new(None),
                 last_identity: RcuArc::new(None),
                 named: Atomic::new(0),
-                departed: Counters::new(),
                 tx_no_peer: Counter::new(),
                 pinned,
                 last_leave_ms: Atomic::new(0),

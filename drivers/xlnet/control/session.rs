@@ -117,11 +117,6 @@ impl Session {
             && self.peer.uplink_mac == entry.uplink_mac
     }
 
-    /// Whether the helper permits the peer now.
-    pub(super) fn is_permitted(&self) -> bool {
-        self.entry.is_some()
-    }
-
     /// Whether there is no channel, nor one being made.
     pub(super) fn is_closed(&self) -> bool {
         self.link.is_none() && matches!(self.state, State::Idle { .. } | State::Fault { .. })
@@ -130,14 +125,6 @@ impl Session {
     /// Whether the session can be forgotten.
     pub(super) fn is_over(&self) -> bool {
         self.is_closed() && self.linger.is_some_and(|linger| linger.passed())
-    }
-
-    /// Whether another of `sessions` has taken this one's address over.
-    pub(super) fn is_superseded(&self, sessions: &KVVec<Session>) -> bool {
-        !self.is_permitted()
-            && sessions
-                .iter()
-                .any(|other| other.is_permitted() && other.peer.mac == self.peer.mac)
     }
 
     /// Milliseconds until the session wants to be looked at again.
