@@ -32,7 +32,7 @@ pub(crate) fn run(bed: &mut Bed, seed: u64, minutes: u32) -> Result<()> {
     all_joined(bed)?;
     let before = rest(bed)?;
     let mut world = World::new(seed, guests, deed::GARBAGE.len());
-    let mut traffic = Traffic::new(guests);
+    let mut traffic = Traffic::default();
     traffic.lives(bed, &world.running())?;
 
     let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::collections::{btree_map::Entry, BTreeMap};
 
 use anyhow::Result;
 
-use crate::{flow::Flow, Bed};
+use crate::{flow::Flow, meter, Bed};
 
 /// Records a second of each flow: together they leave an emulated processor time for what is tested.
 const RATE: u32 = 5;
@@ -16,34 +16,19 @@ const SIGN: u64 = 3;
 /// The first port; each guest receives on two.
 const PORT: u16 = 8000;
 
-/// The flows that there are, by the number of the guest they come from.
+/// The flows that there are, by the numbers of the guests they come from and go to.
+#[derive(Default)]
 pub(super) struct Traffic {
-    guests: u8,
-    flows: BTreeMap<u8, [Flow; 2]>,
+    flows: BTreeMap<(u8, u8), [Flow; 2]>,
     lost: u64,
     sent: u64,
 }
 
 impl Traffic {
-    /// None yet, between so many guests.
-    pub(super) fn new(guests: u8) -> Self {
-        Self {
-            guests,
-            flows: BTreeMap::new(),
-            lost: 0,
-            sent: 0,
-        }
-    }
-
-    fn next(&self, number: u8) -> u8 {
-        number % self.guests + 1
-    }
-
     /// Forgets the flows of a guest that is destroyed.
     pub(super) fn strike(&mut self, number: u8) {
-        let guests = self.guests;
         self.flows
-            .retain(|from, _| *from != number && *from % guests + 1 != number);
+            .retain(|(from, to), _| *from != number && *to != number);
     }
 
     /// Has those of `running` that are neighbours talk, and fails unless all of them do.
@@ -51,12 +36,11 @@ impl Traffic {
     /// # Errors
     /// If a connection does not go on, or does not come about.
     pub(super) fn lives(&mut self, bed: &Bed, running: &[u8]) -> Result<()> {
-        for &from in running {
-            let to = self.next(from);
-            if !running.contains(&to) {
+        for (from, to) in meter::round(bed) {
+            if !running.contains(&from) || !running.contains(&to) {
                 continue;
             }
-            let flows = match self.flows.entry(from) {
+            let flows = match self.flows.entry((from, to)) {
                 Entry::Occupied(there) => there.into_mut(),
                 Entry::Vacant(none) => none.insert(start(bed, from, to)?),
             };

@@ -117,10 +117,7 @@ impl Arena {
 
     /// The sum of a counter of the victim over all peers, those that have gone included.
     pub(super) fn count(&self, counter: &str) -> Result<u64> {
-        let sum = self.victim.sh(&format!(
-            "ethtool -S xlnet0 | awk '/_{counter}: /{{ sum += $2 }} END {{ print sum + 0 }}'"
-        ))?;
-        sum.trim().parse().context(counter.to_owned())
+        Ok(Figures::read_quickly(&self.victim)?.sum(&format!("_{counter}")))
     }
 
     /// How often the victim's kernel has said of the attacker what ends with these words.
