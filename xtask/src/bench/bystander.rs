@@ -70,6 +70,7 @@ pub fn measure(bed: &Bed, pair: &Pair, seconds: u32, rounds: u32) -> Result<Vec<
         .collect();
     let guest = &pair.from;
     let mut loaded = true;
+    guest.sh(SETTLE)?;
     for _ in 0..rounds {
         // With, without; without, with: what drifts meanwhile touches both alike.
         for turn in 0..2 {
