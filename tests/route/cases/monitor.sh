@@ -9,6 +9,9 @@ set -u
 setup
 peers "$(peer 2 "$MAC2" 1 10.0.0.2,fd00::2)"
 holds() { [ "$(routes 4)" = "$1" ]; }
+holds6() { [ "$(routes 6)" = "$1" ]; }
+# The rule of IPv6 is made last.
+ruled() { [ "$(rules 4) $(rules 6)" = "$RULE $RULE" ]; }
 listener() { ps -o pid=,comm= --ppid "$monitor_pid" | sed -n 's/^ *\([0-9]*\) ip$/\1/p'; }
 # It waits for the next event, so that a lock does not hold it up.
 idle() { [ "$(ps -o comm= --ppid "$monitor_pid")" = ip ] && ps -o stat= -p "$monitor_pid" | grep -q '^S'; }
@@ -71,6 +74,7 @@ peers "$(peer 3 "$MAC3" 1 10.0.0.3,fd00::3)"
 tell
 eventually holds "10.0.0.3 dev xlnet0 proto 88 src 10.0.0.1"
 ok "a peer that has gone is unrouted while another run has the lock"
+eventually holds6 "fd00::3 dev xlnet0 proto 88 src fd00::1"
 equal "$(routes 6)" "fd00::3 dev xlnet0 proto 88 src fd00::1"
 ok "in both families"
 neighbours | grep -q "^10.0.0.2 "
@@ -91,6 +95,7 @@ peers "$(peer 2 "$MAC2" 1 10.0.0.2,fd00::2)" "$(peer 3 "$MAC3" 1 10.0.0.3,10.0.0
 tell
 eventually holds "$both"
 ok "peers that are back are routed while another run has the lock"
+eventually ruled
 equal "$(routes 6)" "fd00::2 dev xlnet0 proto 88 src fd00::1
 fd00::3 dev xlnet0 proto 88 src fd00::1"
 ok "in both families"
