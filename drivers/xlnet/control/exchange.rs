@@ -110,6 +110,15 @@ impl Control {
                 continue;
             };
             let peer = Peer::new(*peer, *entry)?;
+            // What talked before one of us was suspended goes on, so that the channel need not wait for
+            // the routes and the first frame.
+            if state
+                .sessions
+                .iter()
+                .any(|session| session.is_to_resume(&peer))
+            {
+                peer.want();
+            }
             state
                 .sessions
                 .push(Session::new(peer, role, *entry), GFP_KERNEL)?;

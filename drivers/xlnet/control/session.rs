@@ -80,6 +80,8 @@ pub(super) struct Session {
     linger: Option<Deadline>,
     /// It was one of an instance of ours that is no more.
     abandoned: bool,
+    /// Its last channel ended before we found it idle.
+    interrupted: bool,
     /// What the peer did wrong: it is reported when the channel is gone already.
     fault: Option<PeerFault>,
 }
@@ -100,6 +102,7 @@ impl Session {
             unmapped: None,
             linger: None,
             abandoned: false,
+            interrupted: false,
             fault: None,
         }
     }
@@ -115,6 +118,15 @@ impl Session {
             && self.peer.epoch == entry.epoch
             && self.peer.mac == entry.mac
             && self.peer.uplink_mac == entry.uplink_mac
+    }
+
+    /// Whether it is what is left of `peer`, and had a channel until one of us was suspended: we know
+    /// when it was us, and a peer that comes back from elsewhere is another domain.
+    pub(super) fn is_to_resume(&self, peer: &Peer) -> bool {
+        self.interrupted
+            && self.entry.is_none()
+            && self.peer.mac == peer.mac
+            && (self.abandoned || self.peer.domid != peer.domid)
     }
 
     /// Whether there is no channel, nor one being made.
@@ -309,6 +321,9 @@ impl Session {
                 next = self.perform(cx, action).or(next);
             }
             if before != after {
+                if matches!(before, State::Up { .. }) {
+                    self.interrupted = event != Event::Idle;
+                }
                 self.entered(cx, before);
             }
         }
