@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build;
+mod coverage;
 mod demo;
 mod lab;
 mod path;
@@ -33,6 +34,8 @@ enum Command {
     Demo(demo::Args),
     /// Measure everything in every setting, path by path, and judge it
     Bench(bench::Args),
+    /// Say which lines of the protocol its tests run
+    Coverage,
     /// Test everything; the last line is `N passed, N failed`
     Test(test::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Lab(command) => lab::run(&command),
         Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Coverage => coverage::run().map(|()| ExitCode::SUCCESS),
         Command::Test(args) => test::run(&args).map(|passed| ExitCode::from(u8::from(!passed))),
     };
     result.unwrap_or_else(|error| {
