@@ -28,9 +28,9 @@ pub struct Args {
     /// Only these areas; all by default
     #[arg(value_enum)]
     areas: Vec<Area>,
-    /// Of the Xen tests, only those whose name contains this, long ones too
+    /// Of the Xen tests, only those whose name contains this, or one of these, long ones too
     #[arg(long)]
-    filter: Option<String>,
+    filter: Vec<String>,
     /// The Xen tests that take long, too
     #[arg(long)]
     long: bool,
@@ -76,10 +76,10 @@ enum Area {
 pub fn run(args: &Args) -> Result<bool> {
     let chosen: Vec<_> = scenarios()
         .into_iter()
-        .filter(|scenario| match &args.filter {
-            Some(part) => scenario.name.contains(part),
-            None if args.hostile => scenario.name.starts_with("hostile::"),
-            None => args.long || !scenario.long,
+        .filter(|scenario| match args.filter.as_slice() {
+            [] if args.hostile => scenario.name.starts_with("hostile::"),
+            [] => args.long || !scenario.long,
+            parts => parts.iter().any(|part| scenario.name.contains(part)),
         })
         .collect();
     if args.list {
