@@ -7,6 +7,7 @@ use crate::attack::{Attack, Ending};
 
 mod counts;
 mod frames;
+mod garbage;
 mod lasting;
 mod offers;
 mod records;
@@ -33,6 +34,7 @@ pub fn all() -> impl Iterator<Item = &'static Act> {
         frames::ACTS,
         offers::ACTS,
         lasting::ACTS,
+        garbage::ACTS,
     ]
     .into_iter()
     .flatten()

@@ -119,7 +119,15 @@ impl Instance {
     /// # Errors
     /// If xenstore fails.
     pub fn write(&mut self, node: Node, value: &[u8]) -> Result<()> {
-        self.store.write(&node.to_string(), value)
+        self.write_at(&node.to_string(), value)
+    }
+
+    /// Writes any node of this guest's.
+    ///
+    /// # Errors
+    /// If xenstore fails.
+    pub fn write_at(&mut self, path: &str, value: &[u8]) -> Result<()> {
+        self.store.write(path, value)
     }
 }
 

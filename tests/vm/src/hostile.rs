@@ -11,6 +11,7 @@ use arena::{Arena, Attacker};
 
 mod arena;
 mod campaign;
+mod garbage;
 mod lasting;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -25,6 +26,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("hostile::pv-lies", Spec::pv(3), lies).long(),
     Scenario::new("hostile::pv-bad-offers", Spec::pv(3), bad_offers).long(),
     Scenario::new("hostile::pv-lasting", Spec::pv(3), lasting::all).long(),
+    Scenario::new("hostile::pv-garbage", Spec::pv(3), garbage::all).long(),
     Scenario::new("hostile::breaches-by-a-listener", Spec::mixed(), |bed| {
         breaches(bed, Attacker::Listener)
     })
@@ -36,6 +38,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("hostile::lies", Spec::mixed(), lies).long(),
     Scenario::new("hostile::bad-offers", Spec::mixed(), bad_offers).long(),
     Scenario::new("hostile::lasting", Spec::mixed(), lasting::all).long(),
+    Scenario::new("hostile::garbage", Spec::mixed(), garbage::all).long(),
 ];
 
 /// What the victim must close the channel for, and how it calls that (`proto/fault.rs`).

@@ -34,6 +34,39 @@ pub(super) enum Attacker {
     Connector,
 }
 
+/// What the attacker's program said of one act.
+pub(super) struct Said {
+    /// All of it.
+    pub(super) text: String,
+    /// How it ended.
+    pub(super) ending: String,
+}
+
+/// Has the attacker's program take the driver's place in a guest.
+pub(super) fn disguise(guest: &Guest) -> Result<()> {
+    guest
+        .sh("rmmod xlnet && modprobe -a xen-gntalloc xen-gntdev xen-evtchn")
+        .map(drop)
+}
+
+/// Has a guest be one like others again.
+pub(super) fn undisguise(guest: &Guest) -> Result<()> {
+    guest.sh("modprobe xlnet").map(drop)
+}
+
+/// Has a disguised guest try one act on another.
+pub(super) fn attempt(attacker: &Guest, victim: &Guest, act: &str, seconds: u32) -> Result<Said> {
+    let text = attacker.sh(&format!(
+        "exec {PROGRAM} {} {} {} {act} {seconds}",
+        victim.domid()?,
+        attacker.config.ip(),
+        victim.config.ip(),
+    ))?;
+    let ending = text.lines().find_map(|line| line.strip_prefix("ended="));
+    let ending = ending.with_context(|| format!("{act}: {text}"))?.to_owned();
+    Ok(Said { text, ending })
+}
+
 /// Three guests, one of which is hostile, and what goes on between the two others.
 pub(super) struct Arena {
     pub(super) attacker: Guest,
@@ -54,7 +87,7 @@ impl Arena {
         }
         let guests: Option<[Guest; 3]> = guests.try_into().ok();
         let [attacker, bystander, victim] = guests.context("wants three guests")?;
-        attacker.sh("rmmod xlnet && modprobe -a xen-gntalloc xen-gntdev xen-evtchn")?;
+        disguise(&attacker)?;
         await_peers(&victim, &[bystander.domid()?])?;
         join(&victim, &bystander)?;
         let flows = [
@@ -80,23 +113,16 @@ impl Arena {
     pub(super) fn attack(&mut self, act: &str, seconds: u32) -> Result<String> {
         let before = Figures::read_quickly(&self.victim)?;
         let from = uptime(&self.victim)?;
-        let said = self.attacker.sh(&format!(
-            "exec {PROGRAM} {} {} {} {act} {seconds}",
-            self.victim.domid()?,
-            self.attacker.config.ip(),
-            self.victim.config.ip(),
-        ))?;
+        let ending = attempt(&self.attacker, &self.victim, act, seconds)?.ending;
         let to = uptime(&self.victim)?;
-        let ending = said.lines().find_map(|line| line.strip_prefix("ended="));
-        let ending = ending.with_context(|| format!("{act}: {said}"))?;
         self.campaign.note(Window {
             act: act.to_owned(),
-            ending: ending.to_owned(),
+            ending: ending.clone(),
             counted: Figures::read_quickly(&self.victim)?.added_to(&before),
             from,
             to,
         });
-        Ok(ending.to_owned())
+        Ok(ending)
     }
 
     /// Lets some time pass, as `name`.
@@ -173,7 +199,7 @@ impl Arena {
                 guest.uplink()?
             ))?;
         }
-        self.attacker.sh("modprobe xlnet")?;
+        undisguise(&self.attacker)?;
         all_joined(bed)?;
         join(&self.attacker, &self.victim)
     }
