@@ -3,19 +3,28 @@
 //!
 //! PV guests under xenstored, and a PVH one beside them, have the whole of the other areas.
 
-use anyhow::Result;
+use anyhow::{ensure, Result};
 
 use crate::{
+    flow::Flow,
+    helper,
+    lifecycle::reload,
     meter::{connect, Meter},
     policy::all_joined,
-    traffic, transfer, Bed, Scenario, Spec,
+    traffic, transfer,
+    view::join,
+    Bed, Scenario, Spec,
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("kinds::pvh-xenstored", Spec::pvh(2), smoke).long(),
     Scenario::new("kinds::pvh-oxenstored", Spec::pvh(2).oxen(), smoke).long(),
     Scenario::new("kinds::pv-oxenstored", Spec::pv(2).oxen(), smoke).long(),
+    Scenario::new("kinds::pv-xenstored-updated-live", Spec::pv(3), updated).long(),
 ];
+
+/// Where Dom0 has the daemon in C.
+const XENSTORED: &str = "/usr/lib/xen-4.20/bin/xenstored";
 
 /// Blocks of 4 MiB in each stream.
 const BLOCKS: usize = 2;
@@ -36,4 +45,25 @@ fn smoke(bed: &mut Bed) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// xenstored executes itself anew while it serves: what it held and watched is as before.
+fn updated(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let (a, b, c) = (bed.g(1)?, bed.g(2)?, bed.g(3)?);
+    join(&a, &b)?;
+    let flow = Flow::start(&a, &b, 7700, 20)?;
+    flow.await_more(20)?;
+    let before = helper::nodes(bed)?;
+    // Where it lies in its memory tells one execution from another.
+    let image = || bed.sh("head -n 1 /proc/$(cat /run/xenstore.pid)/maps");
+    let old = image()?;
+    let said = bed.sh(&format!("xenstore-control live-update {XENSTORED}"))?;
+    ensure!(image()? != old, "xenstored is the same as before: {said}");
+    let after = helper::nodes(bed)?;
+    ensure!(before == after, "{before}\nbecame\n{after}");
+    reload(bed, 3)?;
+    join(&a, &c)?;
+    flow.await_more(20)?;
+    flow.stop()?.is_lossless()
 }
