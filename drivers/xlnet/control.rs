@@ -16,6 +16,7 @@ mod exchange;
 mod link;
 mod nodes;
 mod session;
+mod stall;
 
 use crate::{
     net::{

@@ -105,20 +105,6 @@ impl Driver for Shared {
         tx::transmit(self, dev, skb, queue, more);
     }
 
-    fn tx_timeout(&self, _dev: &Device, queue: u16) {
-        let guard = rcu::read_lock();
-        let Some(table) = self.table.load(&guard) else {
-            return;
-        };
-        for peer in table.all().filter(|peer| peer.queue() == queue) {
-            if let Some(channel) = peer.channel.load(&guard) {
-                // Either side may have lost an event: ask the peer to look, and look ourselves.
-                channel.kick();
-                channel.schedule();
-            }
-        }
-    }
-
     fn freeze(&self) {
         let sleeper = self.sleeper.lock().clone();
         if let Some(control) = sleeper {

@@ -102,6 +102,8 @@ counters! {
     channels,
     /// Attempts to make a channel that failed or were not answered.
     setup_failed,
+    /// Channels closed because the peer took nothing of what lay there for it.
+    stalls,
     /// Breaches of the protocol by the peer.
     faults,
 }

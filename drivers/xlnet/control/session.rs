@@ -3,24 +3,25 @@
 //! One peer as the control task sees it: the state machine of its channels, fed and obeyed.
 
 mod act;
+mod feed;
 
 use super::{
     context::Context,
     deadline::Deadline,
-    link::Link, //
+    link::Link,
+    stall::{
+        Stall,
+        STALL_MS, //
+    },
 };
 use crate::{
-    net::napi::with_bh_disabled,
     peer::{
         Path,
         Peer, //
     },
     proto::{
         fault::PeerFault,
-        layout::{
-            ChannelState,
-            Role, //
-        },
+        layout::Role,
         peer_state::{
             step,
             Event,
@@ -41,14 +42,8 @@ const SETUP_MS: u32 = 5_000;
 /// How long it may take to drain a channel.
 const DRAIN_MS: u32 = 1_000;
 
-/// How long a peer takes to unmap a channel, as a rule.
-const UNMAP_MS: u32 = 50;
-
 /// How often the rings of a draining channel are looked at.
 const DRAIN_LOOK_MS: u32 = 10;
-
-/// How long a channel stands without a frame.
-const IDLE_MS: u32 = 30_000;
 
 /// How long a peer that has gone still gets its frames, by the uplink, while routes are withdrawn.
 const LINGER_MS: u32 = 15_000;
@@ -72,6 +67,11 @@ pub(super) struct Session {
     /// When traffic may ask for a channel again.
     retry: Option<Deadline>,
     retry_ms: u32,
+    /// The last channel went because the peer took nothing: until `retry`, the peer's word counts no
+    /// more than our traffic.
+    shunned: bool,
+    /// What the peer takes of what we send.
+    stall: Stall,
     /// When the channel has been idle for long enough.
     idle: Option<Deadline>,
     /// When a peer that said it is gone has unmapped the channel.
@@ -98,6 +98,8 @@ impl Session {
             deadline: None,
             retry: None,
             retry_ms: RETRY_MIN_MS,
+            shunned: false,
+            stall: Stall::new(),
             idle: None,
             unmapped: None,
             linger: None,
@@ -148,6 +150,8 @@ impl Session {
             .min();
         match self.state {
             State::Draining { .. } => Some(next.unwrap_or(DRAIN_LOOK_MS).min(DRAIN_LOOK_MS)),
+            // Nobody else tells that a peer takes nothing.
+            State::Up { .. } => Some(next.unwrap_or(STALL_MS).min(STALL_MS)),
             _ => next,
         }
     }
@@ -227,89 +231,6 @@ impl Session {
         self.depart();
     }
 
-    fn feed_channel(&mut self, cx: &mut Context<'_>) {
-        let Some(channel) = self.link.as_ref().map(|link| link.channel.clone()) else {
-            return;
-        };
-        if channel.fault().is_none() {
-            match channel.peer_state() {
-                Ok(ChannelState::SettingUp) => {}
-                Ok(ChannelState::Ready) => self.feed(cx, Event::PeerReady),
-                Ok(ChannelState::Closing) => self.feed(cx, Event::PeerClosing),
-                Ok(ChannelState::Gone | ChannelState::Recalled) => self.feed_gone(cx),
-                Err(fault) => channel.set_fault(fault),
-            }
-        }
-        // Once the peer has said that it closes, it produces nothing more: an empty ring stays so.
-        let closing = matches!(
-            channel.peer_state(),
-            Ok(ChannelState::Closing | ChannelState::Gone | ChannelState::Recalled)
-        );
-        if matches!(self.state, State::Draining { .. }) && closing {
-            with_bh_disabled(|| channel.schedule());
-            if with_bh_disabled(|| channel.rx_empty()) {
-                self.feed(cx, Event::Drained);
-            }
-        }
-        if let Some(fault) = channel.fault() {
-            self.fault = Some(fault);
-            self.feed(cx, Event::Fault);
-        }
-        self.feed_idle(cx);
-    }
-
-    /// The peer says that it is gone just before it unmaps: what we end a moment later need not go by
-    /// the kernel's list of grants that are still in use.
-    fn feed_gone(&mut self, cx: &mut Context<'_>) {
-        self.feed(cx, Event::PeerClosing);
-        let unmapped = *self.unmapped.get_or_insert(Deadline::after(UNMAP_MS));
-        if unmapped.passed() {
-            self.feed(cx, Event::PeerGone);
-        }
-    }
-
-    fn feed_idle(&mut self, cx: &mut Context<'_>) {
-        let (State::Up { .. }, Some(link)) = (self.state, &self.link) else {
-            self.idle = None;
-            return;
-        };
-        let channel = &link.channel;
-        let quiet =
-            !channel.take_active() && with_bh_disabled(|| channel.rx_empty() && channel.tx_empty());
-        match self.idle {
-            Some(idle) if quiet => {
-                if idle.passed() {
-                    self.idle = None;
-                    self.feed(cx, Event::Idle);
-                }
-            }
-            _ => self.idle = Some(Deadline::after(IDLE_MS)),
-        }
-    }
-
-    fn feed_entry(&mut self, cx: &mut Context<'_>) {
-        let Some(entry) = self.entry else {
-            return;
-        };
-        self.feed(cx, Event::PeerWants(entry.want));
-        if let Some(offer) = entry.offer {
-            self.feed(cx, Event::PeerOffers(offer.number));
-        }
-    }
-
-    fn feed_traffic(&mut self, cx: &mut Context<'_>) {
-        if let Some(retry) = self.retry {
-            if !retry.passed() {
-                return;
-            }
-            self.retry = None;
-            with_bh_disabled(|| self.peer.hold.lock().set_open(true));
-        }
-        if matches!(self.state, State::Idle { .. }) && self.peer.take_wanted() {
-            self.feed(cx, Event::Traffic);
-        }
-    }
-
     /// Makes one step of the state machine, and those that follow from its actions.
     fn feed(&mut self, cx: &mut Context<'_>, event: Event) {
         let mut next = Some(event);
@@ -323,6 +244,9 @@ impl Session {
             if before != after {
                 if matches!(before, State::Up { .. }) {
                     self.interrupted = event != Event::Idle;
+                    if !self.shunned {
+                        self.retry_ms = RETRY_MIN_MS;
+                    }
                 }
                 self.entered(cx, before);
             }

@@ -47,9 +47,6 @@ const MTU_MIN: u32 = 68;
 /// Largest MTU, and the default: the largest IP packet.
 pub(crate) const MTU_MAX: u32 = 65535;
 
-/// Ticks after which a stopped queue is reported: 5 s.
-const WATCHDOG_SECONDS: i32 = 5;
-
 /// A `struct net_device` that is registered.
 ///
 /// # Invariants
@@ -314,7 +311,6 @@ unsafe extern "C" fn setup<T: Driver>(dev: *mut bindings::net_device) {
         (*dev).mtu = MTU_MAX;
         (*dev).min_mtu = MTU_MIN;
         (*dev).max_mtu = MTU_MAX;
-        (*dev).watchdog_timeo = WATCHDOG_SECONDS * bindings::XLNET_HZ as i32;
         bindings::xlnet_eth_hw_addr_random(dev);
         bindings::netif_carrier_off(dev);
     }

@@ -49,9 +49,6 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Softirq context, one at a time in each queue.
     fn xmit(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool);
 
-    /// A queue was stopped for longer than the watchdog allows. Softirq context.
-    fn tx_timeout(&self, dev: &Device, queue: u16);
-
     /// Calls `row` with the name and value of each driver-specific counter; `fixed` comes from
     /// [`Driver::stat_rows`], and as many rows are produced.
     fn stats(&self, rows: &mut dyn FnMut(fmt::Arguments<'_>, u64));
@@ -190,18 +187,11 @@ impl<T: Driver> Adapter<T> {
         bindings::netdev_tx_NETDEV_TX_OK
     }
 
-    unsafe extern "C" fn tx_timeout(dev: *mut bindings::net_device, queue: ffi::c_uint) {
-        let queue = u16::try_from(queue).unwrap_or(0);
-        // SAFETY: As above.
-        unsafe { data::<T>(dev).tx_timeout(Device::from_raw(dev), queue) };
-    }
-
     const TABLE: bindings::net_device_ops = bindings::net_device_ops {
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::xmit),
         ndo_select_queue: Some(Self::select_queue),
-        ndo_tx_timeout: Some(Self::tx_timeout),
         ndo_validate_addr: Some(bindings::eth_validate_addr),
         // SAFETY: A table of optional functions is valid when all zeroes.
         ..unsafe { core::mem::zeroed() }

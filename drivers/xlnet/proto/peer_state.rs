@@ -118,7 +118,7 @@ pub enum Event {
     PeerClosing,
     /// The peer's state word says it is gone or has recalled what it sent.
     PeerGone,
-    /// No frame has passed for a while, and both rings are empty.
+    /// No frame has passed for a while: both rings are empty, or the peer takes nothing.
     Idle,
     /// The set-up or the draining took too long.
     Timeout,

@@ -4,8 +4,7 @@
 
 use super::{
     Session,
-    RETRY_MAX_MS,
-    RETRY_MIN_MS, //
+    RETRY_MAX_MS, //
 };
 use crate::{
     control::{
@@ -96,6 +95,11 @@ impl Session {
     /// Notes that an attempt failed, and has traffic wait before the next.
     pub(super) fn failed(&mut self) {
         self.peer.stats.setup_failed.add(1);
+        self.wait_to_retry();
+    }
+
+    /// Has traffic wait before the next attempt, for twice as long as the last time.
+    pub(super) fn wait_to_retry(&mut self) {
         self.retry = Some(Deadline::after(self.retry_ms));
         self.retry_ms = self.retry_ms.saturating_mul(2).min(RETRY_MAX_MS);
     }
@@ -178,7 +182,7 @@ impl Session {
         self.peer.set_queue(channel.queue);
         self.peer.stats.channels.add(1);
         self.retry = None;
-        self.retry_ms = RETRY_MIN_MS;
+        self.shunned = false;
         let _ = self.peer.take_wanted();
         // Frames that cannot be flushed for want of memory wait for the next channel.
         let _ = tx::flush_hold(cx.dev, &self.peer);

@@ -87,6 +87,15 @@ impl Channel {
         }
     }
 
+    /// How many bytes the peer has consumed, modulo 2^32, and whether there are more for it. Bottom
+    /// halves disabled.
+    pub(crate) fn progress(&self) -> (u32, bool) {
+        let mut tx = self.tx.lock();
+        // A fault is found again by whoever sends or polls.
+        let more = tx.producer.pending().is_ok_and(|pending| pending != 0);
+        (tx.producer.consumed(), more)
+    }
+
     /// Puts a frame into the FIFO. Bottom halves disabled.
     ///
     /// `queue` is the transmit queue that sends it, which is stopped when no further frame is sure
