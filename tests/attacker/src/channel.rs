@@ -174,6 +174,11 @@ impl Channel {
         ring(self.control, rings, self.role.tx_ring())
     }
 
+    /// Lets go of its pages, and keeps the event channel.
+    pub fn into_port(self) -> Port {
+        self.port
+    }
+
     /// Writes our state word and tells the victim.
     pub fn say(&self, state: ChannelState) {
         self.page.set_state(self.role, state);

@@ -142,8 +142,9 @@ const LATE: u32 = 1000;
 fn late_events(attack: &mut Attack) -> Result<Ending> {
     again(attack, |_, channel| {
         channel.say(ChannelState::Gone);
+        let port = channel.into_port();
         for _ in 0..LATE {
-            channel.port.kick();
+            port.kick();
         }
         Ok(())
     })

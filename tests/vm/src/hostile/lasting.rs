@@ -8,7 +8,8 @@ use crate::Bed;
 
 /// The acts, how long each lasts in seconds, and how its last channel ends.
 const ACTS: &[(&str, u32, &str)] = &[
-    ("deaf", 15, "open"),
+    // Longer than the victim lets it be.
+    ("deaf", 20, "closed"),
     ("flood", 15, "open"),
     ("storm", 15, "open"),
     ("mute", 15, "open"),
@@ -27,8 +28,13 @@ pub(super) fn all(bed: &mut Bed) -> Result<()> {
     let mut arena = Arena::enter(bed, Attacker::Connector)?;
     let pinned = arena.pinned()?;
     for &(act, seconds, wanted) in ACTS {
+        let stalls = arena.count("stalls")?;
         let ending = arena.attack(act, seconds)?;
         ensure!(ending == wanted, "{act} ends {ending}");
+        ensure!(
+            arena.count("stalls")? == stalls + u64::from(act == "deaf"),
+            "{act}: whether the victim saw that nothing was taken"
+        );
         arena.await_unpinned(pinned)?;
     }
     arena.leave(bed)
