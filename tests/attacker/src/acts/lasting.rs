@@ -101,27 +101,44 @@ fn mute(attack: &mut Attack) -> Result<Ending> {
     attack.after_nuisance(&mut channel)
 }
 
-/// Calls `f` with channel after channel, each of another instance, and then sees whether the victim still makes one.
+/// Calls `f` with channel after channel, each of another instance, and then sees whether the victim still makes one. Each
+/// may be asked for so often, half a minute each time.
 fn again(
     attack: &mut Attack,
+    tries: u32,
     mut f: impl FnMut(&mut Attack, Channel) -> Result<()>,
 ) -> Result<Ending> {
     let mut channels = 0_u64;
     attack.meanwhile(|attack| {
-        let channel = attack.proven()?;
+        let channel = ask(attack, tries)?;
         channels += 1;
         f(attack, channel)?;
         attack.instance.renew()?;
         Ok(true)
     })?;
     println!("channels={channels}");
-    let mut channel = attack.proven()?;
+    let mut channel = ask(attack, tries)?;
     attack.after_nuisance(&mut channel)
 }
 
+/// A proven channel.
+fn ask(attack: &mut Attack, tries: u32) -> Result<Channel> {
+    for _ in 1..tries {
+        match attack.proven() {
+            Ok(channel) => return Ok(channel),
+            Err(error) => println!("refusal={error:#}"),
+        }
+        attack.instance.renew()?;
+    }
+    attack.proven()
+}
+
+/// The tries of whom the victim closes at once: it has to get back first what was mapped then, before it grants more.
+const OF_A_FAULT: u32 = 6;
+
 /// Makes a channel and is gone, again and again.
 fn reconnect(attack: &mut Attack) -> Result<Ending> {
-    again(attack, |_, channel| {
+    again(attack, 1, |_, channel| {
         channel.say(ChannelState::Gone);
         Ok(())
     })
@@ -129,7 +146,7 @@ fn reconnect(attack: &mut Attack) -> Result<Ending> {
 
 /// Lets go of a channel's pages and port without a word, again and again.
 fn vanish(attack: &mut Attack) -> Result<Ending> {
-    again(attack, |_, channel| {
+    again(attack, 1, |_, channel| {
         drop(channel);
         Ok(())
     })
@@ -140,7 +157,7 @@ const LATE: u32 = 1000;
 
 /// Sends events after the channel has ended, to a port that the victim may have closed or use for another one.
 fn late_events(attack: &mut Attack) -> Result<Ending> {
-    again(attack, |_, channel| {
+    again(attack, 1, |_, channel| {
         channel.say(ChannelState::Gone);
         let port = channel.into_port();
         for _ in 0..LATE {
@@ -187,7 +204,7 @@ impl Random {
 fn race(attack: &mut Attack) -> Result<Ending> {
     println!("seed={:#x}", attack.instance.epoch);
     let mut random = Random(attack.instance.epoch);
-    again(attack, |attack, mut channel| {
+    again(attack, OF_A_FAULT, |attack, mut channel| {
         let ends = attack.ends()?;
         let ring = channel.another_tx()?;
         let seed = random.next() | 1;
@@ -221,7 +238,7 @@ fn change_bytes(ring: &Ring, seed: u64, stop: &AtomicBool) {
 fn scribble(attack: &mut Attack) -> Result<Ending> {
     println!("seed={:#x}", attack.instance.epoch);
     let mut random = Random(attack.instance.epoch);
-    again(attack, |attack, channel| {
+    again(attack, OF_A_FAULT, |attack, channel| {
         attack.meanwhile(|_| {
             let value = match random.below(4) {
                 0 => random.next() as u32,
