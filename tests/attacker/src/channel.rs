@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A channel to the victim: made as the protocol says, and then with a second door to its memory that checks nothing.
 
-use std::{ptr::NonNull, time::Duration};
+use std::{
+    ptr::NonNull,
+    time::{Duration, Instant},
+};
 
 use anyhow::{anyhow, ensure, Context, Result};
 use xlnet_proto::{
@@ -21,6 +24,9 @@ use crate::{
     grant::Pages,
     instance::{until, Instance},
 };
+
+/// How long the driver, too, waits for an offer before it asks for another.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A ring, by the addresses of its pages.
 pub type Ring = PagedRing<Vec<NonNull<u8>>>;
@@ -125,11 +131,18 @@ impl Channel {
 
     /// Asks for an offer and maps it. The connector's part.
     fn attach(instance: &mut Instance) -> Result<Self> {
-        instance.say(1, None)?;
         let (victim, ours) = (instance.victim, instance.epoch);
+        let (mut want, mut asked) = (0, Instant::now());
         let (offer, epoch) = until("the victim makes an offer", || {
+            // A number for which it could make none just then is used up.
+            if want == 0 || asked.elapsed() > ANSWER {
+                want += 1;
+                instance.say(want, None)?;
+                asked = Instant::now();
+            }
             let entry = instance.known()?;
-            Ok(entry.offer.map(|offer| (offer, entry.epoch)))
+            let offer = entry.offer.filter(|offer| offer.number >= want);
+            Ok(offer.map(|offer| (offer, entry.epoch)))
         })?;
         let control = Pages::map(victim, &[offer.gref])?;
         let first = *control.addresses().first().context("no page")?;
