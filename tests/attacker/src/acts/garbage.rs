@@ -19,7 +19,7 @@ const IN_ONE: u16 = 250;
 const FIRST: u16 = 10_000;
 
 /// Bytes of each.
-const LENGTH: usize = 100;
+const LENGTH: usize = 1000;
 
 /// Makes requests to domains that are not there until xenstore takes no more, then changes them, and what the guest says
 /// of itself, as fast as that goes.

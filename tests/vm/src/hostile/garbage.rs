@@ -11,10 +11,10 @@ use super::arena::{attempt, disguise, undisguise};
 use crate::{
     bed::eventually,
     helper,
-    pair::{Pair, Side},
+    pair::Pair,
     policy::all_joined,
     quantile::{median, quantile},
-    view::await_peers,
+    view::{await_peers, join},
     Bed,
 };
 
@@ -124,5 +124,5 @@ pub(super) fn all(bed: &mut Bed) -> Result<()> {
     );
     undisguise(&attacker)?;
     all_joined(bed)?;
-    pair.await_state(Side::Listener, "up")
+    join(victim, other)
 }
