@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where an attack takes place: the attacker, its victim, and a bystander to whom the victim talks meanwhile.
 
+use std::time::Duration;
+
 use anyhow::{ensure, Context, Result};
 use xlnet_lab::guest::Guest;
 
@@ -18,6 +20,9 @@ use crate::{
 
 /// The lab's attacker.
 const PROGRAM: &str = "/lab/bin/xlnet-attacker";
+
+/// How long an act may take beside what it lasts: a victim grants an attacker no more until it has its pages back.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Datagrams a second of each flow.
 const RATE: u32 = 20;
@@ -56,12 +61,14 @@ pub(super) fn undisguise(guest: &Guest) -> Result<()> {
 
 /// Has a disguised guest try one act on another.
 pub(super) fn attempt(attacker: &Guest, victim: &Guest, act: &str, seconds: u32) -> Result<Said> {
-    let text = attacker.sh(&format!(
+    let command = format!(
         "exec {PROGRAM} {} {} {} {act} {seconds}",
         victim.domid()?,
         attacker.config.ip(),
         victim.config.ip(),
-    ))?;
+    );
+    let limit = PATIENCE + Duration::from_secs(seconds.into());
+    let text = attacker.sh_within(&command, limit)?;
     let ending = text.lines().find_map(|line| line.strip_prefix("ended="));
     let ending = ending.with_context(|| format!("{act}: {text}"))?.to_owned();
     Ok(Said { text, ending })
