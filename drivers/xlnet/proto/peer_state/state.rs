@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What there can be between us and a peer.
+
+/// Who began to close a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// We did.
+    Us,
+    /// The peer did.
+    Peer,
+}
+
+/// What there is between us and a peer.
+///
+/// `number` is that of a channel, counted from 1 within the pair of epochs; `last` is the highest
+/// number that we have closed or given up, 0 at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// No channel.
+    Idle {
+        /// Highest number used up.
+        last: u32,
+    },
+    /// Connector: waits for an offer.
+    Requested {
+        /// Number asked for.
+        number: u32,
+        /// Highest number used up.
+        last: u32,
+    },
+    /// Listener: [`super::Action::BuildOffer`] is under way.
+    Building {
+        /// Number of the channel to be.
+        number: u32,
+    },
+    /// Listener: waits for the connector.
+    Offered {
+        /// Number offered.
+        number: u32,
+    },
+    /// Connector: [`super::Action::Attach`] is under way.
+    Attaching {
+        /// Number of the channel to be.
+        number: u32,
+    },
+    /// What is being built or attached is unwanted when it comes.
+    Cancelling {
+        /// Number of the channel that will not be.
+        number: u32,
+        /// Whether a fault was the reason.
+        fault: bool,
+    },
+    /// Frames flow.
+    Up {
+        /// Number of the channel.
+        number: u32,
+    },
+    /// We produce no more frames; those that arrived are still delivered.
+    Draining {
+        /// Number of the channel.
+        number: u32,
+        /// Who began.
+        by: Side,
+        /// All that the peer produced is consumed.
+        drained: bool,
+        /// The peer does not touch the channel any more.
+        gone: bool,
+    },
+    /// The peer broke the protocol: no channel until its entry has been withdrawn.
+    Fault {
+        /// Highest number used up.
+        last: u32,
+    },
+}
+
+impl State {
+    /// The state at the beginning of a pair of epochs.
+    pub const NEW: State = State::Idle { last: 0 };
+
+    /// Returns the number of the channel that stands, is being made or asked for.
+    pub const fn number(self) -> Option<u32> {
+        match self {
+            State::Requested { number, .. }
+            | State::Building { number }
+            | State::Offered { number }
+            | State::Attaching { number }
+            | State::Cancelling { number, .. }
+            | State::Up { number }
+            | State::Draining { number, .. } => Some(number),
+            State::Idle { .. } | State::Fault { .. } => None,
+        }
+    }
+
+    /// Returns whether frames for the peer go into the channel.
+    pub const fn is_up(self) -> bool {
+        matches!(self, State::Up { .. })
+    }
+
+    /// Returns whether a [`super::Event::Timeout`] moves the state on, so that a timer is needed.
+    pub const fn is_waiting(self) -> bool {
+        matches!(
+            self,
+            State::Requested { .. } | State::Offered { .. } | State::Draining { .. }
+        )
+    }
+
+    /// Returns the name of the state in the peer list.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Idle { .. } => "idle",
+            State::Requested { .. }
+            | State::Building { .. }
+            | State::Offered { .. }
+            | State::Attaching { .. } => "connecting",
+            State::Up { .. } => "up",
+            State::Draining { .. } | State::Cancelling { fault: false, .. } => "draining",
+            State::Fault { .. } | State::Cancelling { fault: true, .. } => "fault",
+        }
+    }
+}
