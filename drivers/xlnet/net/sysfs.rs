@@ -107,20 +107,14 @@ impl<T: Driver> Adapter<T> {
     }
 
     const PEERS: Shared<bindings::bin_attribute> = Shared(bindings::bin_attribute {
-        attr: bindings::attribute {
-            name: c"peers".as_ptr().cast(),
-            mode: 0o444,
-        },
+        attr: attribute(c"peers", 0o444),
         read: Some(Self::read_peers),
         // SAFETY: What is left are numbers and optional pointers.
         ..unsafe { core::mem::zeroed() }
     });
 
     const CLAIM: Shared<bindings::bin_attribute> = Shared(bindings::bin_attribute {
-        attr: bindings::attribute {
-            name: c"claim".as_ptr().cast(),
-            mode: 0o644,
-        },
+        attr: attribute(c"claim", 0o644),
         read: Some(Self::read_claim),
         write: Some(Self::write_claim),
         // SAFETY: As above.
@@ -136,6 +130,16 @@ impl<T: Driver> Adapter<T> {
         // SAFETY: As above.
         ..unsafe { core::mem::zeroed() }
     });
+}
+
+/// An attribute of that name and those permissions.
+const fn attribute(name: &'static CStr, mode: bindings::umode_t) -> bindings::attribute {
+    // SAFETY: All fields are numbers, optional pointers, or structures of such. A kernel with lockdep has
+    // more of them than one without.
+    let mut attribute: bindings::attribute = unsafe { core::mem::zeroed() };
+    attribute.name = name.as_ptr().cast();
+    attribute.mode = mode;
+    attribute
 }
 
 /// The attribute group of a driver's devices.
