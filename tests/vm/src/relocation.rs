@@ -34,6 +34,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     )
     .long(),
     Scenario::new("relocation::pv-two-at-once", Spec::pv(3), two_at_once).long(),
+    Scenario::new("relocation::pv-same-domid", Spec::pv(3), same_domid).long(),
     Scenario::new("relocation::pvh-save-restore", Spec::pvh(2), save_restore).long(),
     Scenario::new("relocation::pvh-checkpoint", Spec::pvh(2), checkpoint).long(),
     Scenario::new("relocation::pvh-refused", Spec::pvh(2), refused).long(),
@@ -167,6 +168,18 @@ fn two_at_once(bed: &mut Bed) -> Result<()> {
             bed.sh(&format!("rm {file}"))?;
             bed.await_guest(guest)?;
         }
+        Ok(())
+    })
+}
+
+/// The guest's number is another domain's before xlnetd has seen the first one go.
+fn same_domid(bed: &mut Bed) -> Result<()> {
+    across(bed, |bed, guest, _| {
+        let domid = guest.domid()?;
+        helper::halted(bed, || guest.be_reborn(FILE))?;
+        bed.sh(&format!("rm {FILE}"))?;
+        bed.await_guest(guest)?;
+        ensure!(guest.domid()? == domid, "it has another domid");
         Ok(())
     })
 }
