@@ -43,14 +43,16 @@ impl Campaign {
             .iter()
             .map(|window| (window, window.rate(channel), window.rate(uplink)))
             .collect();
-        eprintln!("| act | ends | the victim counts | bystander /s | by the uplink /s |");
-        eprintln!("|---|---|---|---|---|");
-        for (window, channel, uplink) in &rates {
+        eprintln!("| act | ends | the victim counts | bystander /s | longest gap, s | by the uplink /s | longest gap, s |");
+        eprintln!("|---|---|---|---|---|---|---|");
+        for (window, rate, rate_by_uplink) in &rates {
             eprintln!(
-                "| {} | {} | {} | {channel:.0} | {uplink:.0} |",
+                "| {} | {} | {} | {rate:.1} | {:.1} | {rate_by_uplink:.1} | {:.1} |",
                 window.act,
                 window.ending,
-                window.counters()
+                window.counters(),
+                window.gap(channel),
+                window.gap(uplink)
             );
         }
         let (_, first, first_by_uplink) = rates.first().context("nothing was tried")?;
@@ -69,10 +71,20 @@ impl Campaign {
 }
 
 impl Window {
+    /// The median of its seconds.
     fn rate(&self, arrivals: &Arrivals) -> f64 {
         let within = |(at, _): &&(f64, f64)| *at > self.from && *at < self.to;
         let rates = arrivals.rate().iter().filter(within).map(|(_, rate)| *rate);
-        median(&rates.collect::<Vec<_>>())
+        let quarters: Vec<f64> = rates.collect();
+        // One datagram is a fifth of what arrives in a quarter.
+        let seconds = quarters.chunks_exact(4);
+        let seconds: Vec<f64> = seconds.map(|four| four.iter().sum::<f64>() / 4.0).collect();
+        median(&seconds)
+    }
+
+    /// The longest time without a datagram, in seconds.
+    fn gap(&self, arrivals: &Arrivals) -> f64 {
+        arrivals.longest_gap((self.from, self.to))
     }
 
     fn counters(&self) -> String {
