@@ -39,6 +39,14 @@ impl Outcome {
             failure: result.err().map(|error| format!("{error:#}")),
         }
     }
+
+    /// How it ended, for a person.
+    fn line(&self) -> String {
+        match &self.failure {
+            None => format!("ok     {} ({:.1} s)", self.name, self.seconds),
+            Some(why) => format!("FAILED {}: {why}", self.name),
+        }
+    }
 }
 
 /// Runs `scenarios` and says of each how it ended.
@@ -62,11 +70,7 @@ pub fn run(maker: &Maker, scenarios: &[Scenario]) -> Vec<Outcome> {
             }
             outcome = attempt(maker, &mut bed, scenario);
         }
-        let line = match &outcome.failure {
-            None => format!("ok     {} ({:.1} s)", outcome.name, outcome.seconds),
-            Some(why) => format!("FAILED {}: {why}", outcome.name),
-        };
-        progress.say(&line);
+        progress.say(&outcome.line());
         outcomes.push(outcome);
         bar.inc(1);
     }
@@ -82,7 +86,9 @@ pub fn chaos(maker: &Maker, seed: u64, minutes: u32) -> Outcome {
         let run = |bed: &mut Bed| chaos::run(bed, seed, minutes);
         run_one(maker, bed, "chaos", run).0
     });
-    Outcome::new("chaos", begun, result)
+    let outcome = Outcome::new("chaos", begun, result);
+    maker.cache().progress().say(&outcome.line());
+    outcome
 }
 
 /// Runs one scenario on `bed`, if that is of its kind, and leaves there what the next may use.
