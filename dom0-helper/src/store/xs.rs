@@ -9,6 +9,7 @@
 
 use std::future::Future;
 use std::io::{Error, ErrorKind};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -23,6 +24,9 @@ use crate::error::StoreError;
 /// How long xenstore may take for one answer. It answers in well under a millisecond; a live update
 /// of the daemon takes some seconds.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// In how many parts of the deadline an answer is looked for.
+const SLICES: u32 = 10;
 
 /// How long a watch that is no longer wanted has to be silent before it is given up: xenstore-rs
 /// forgets a subscriber whose channel is closed when an event arrives, and then leaves the watch
@@ -39,16 +43,30 @@ impl Xs {
     /// # Errors
     /// [`StoreError::Connect`] if there is neither.
     pub async fn connect() -> Result<Self, StoreError> {
-        match timeout(DEADLINE, XsTokio::new()).await {
-            Ok(Ok(xs)) => Ok(Self(xs)),
-            Ok(Err(error)) => Err(StoreError::Connect {
+        match in_time(XsTokio::new()).await {
+            Some(Ok(xs)) => Ok(Self(xs)),
+            Some(Err(error)) => Err(StoreError::Connect {
                 reason: error.to_string(),
             }),
-            Err(_) => Err(StoreError::Connect {
+            None => Err(StoreError::Connect {
                 reason: "no answer".into(),
             }),
         }
     }
+}
+
+/// Awaits `answer` for [`DEADLINE`]; `None` if it does not come.
+///
+/// When this process or all of Dom0 has stood still, the time may be over before an answer that came
+/// long ago has been looked at. Then no more than a slice of it is lost.
+async fn in_time<T>(answer: impl Future<Output = T>) -> Option<T> {
+    let mut answer = pin!(answer);
+    for _ in 0..SLICES {
+        if let Ok(answer) = timeout(DEADLINE / SLICES, &mut answer).await {
+            return Some(answer);
+        }
+    }
+    None
 }
 
 /// Awaits a request, with the deadline; a missing node is `None`.
@@ -58,7 +76,7 @@ async fn answered<T>(
     request: impl Future<Output = Result<T, Error>>,
 ) -> Result<Option<T>, StoreError> {
     let described = || format!("{verb} {path}");
-    let Ok(result) = timeout(DEADLINE, request).await else {
+    let Some(result) = in_time(request).await else {
         return Err(StoreError::Timeout {
             request: described(),
             timeout: DEADLINE,
@@ -143,5 +161,33 @@ impl Store for Xs {
             while let Ok(Some(_)) = timeout(SILENCE, events.next()).await {}
         });
         Ok(Watch { stop })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::task::yield_now;
+    use tokio::time::{advance, Instant};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn standing_still_is_not_silence() {
+        let (say, heard) = oneshot::channel();
+        let waiting = tokio::spawn(in_time(heard));
+        yield_now().await;
+        advance(3 * DEADLINE).await;
+        yield_now().await;
+        say.send(()).unwrap();
+        assert!(waiting.await.unwrap().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_has_an_end() {
+        let begun = Instant::now();
+        assert_eq!(in_time(pending::<()>()).await, None);
+        assert!(begun.elapsed() >= DEADLINE);
     }
 }
