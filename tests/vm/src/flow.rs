@@ -86,6 +86,17 @@ impl Arrivals {
         })
     }
 
+    /// As if so many had arrived in each quarter of a second since the boot.
+    #[cfg(test)]
+    pub(crate) fn of_quarters(counts: impl IntoIterator<Item = u32>) -> Self {
+        let bin =
+            |(index, count): (usize, u32)| ((index as f64 + 0.5) / 4.0, 4.0 * f64::from(count));
+        Self {
+            gaps: Vec::new(),
+            rate: counts.into_iter().enumerate().map(bin).collect(),
+        }
+    }
+
     /// Records a second over time: of each quarter of a second the middle, in seconds since the receiver's boot, and the rate.
     #[must_use]
     pub fn rate(&self) -> &[(f64, f64)] {

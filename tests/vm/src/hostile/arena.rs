@@ -30,6 +30,9 @@ const RATE: u32 = 20;
 /// Seconds before the first act and after the last one, to compare with.
 const QUIET: f64 = 10.0;
 
+/// Seconds from an act's begin that are its own at the least: what it does to others may show when it is over.
+const SHORTEST: f64 = 4.0;
+
 /// Which end of its channel the attacker is.
 #[derive(Clone, Copy)]
 pub(super) enum Attacker {
@@ -121,7 +124,7 @@ impl Arena {
         let before = Figures::read_quickly(&self.victim)?;
         let from = uptime(&self.victim)?;
         let ending = attempt(&self.attacker, &self.victim, act, seconds)?.ending;
-        let to = uptime(&self.victim)?;
+        let to = self.await_uptime(from + SHORTEST)?;
         self.campaign.note(Window {
             act: act.to_owned(),
             ending: ending.clone(),
@@ -135,17 +138,21 @@ impl Arena {
     /// Lets some time pass, as `name`.
     fn be_quiet(&mut self, name: &str) -> Result<()> {
         let from = uptime(&self.victim)?;
-        eventually("some time has passed", || {
-            Ok(uptime(&self.victim)? > from + QUIET)
-        })?;
+        let to = self.await_uptime(from + QUIET)?;
         self.campaign.note(Window {
             act: name.to_owned(),
             ending: String::new(),
             counted: Vec::new(),
             from,
-            to: uptime(&self.victim)?,
+            to,
         });
         Ok(())
+    }
+
+    /// Waits until the victim's clock has come so far, in seconds, and returns how far it is then.
+    fn await_uptime(&self, least: f64) -> Result<f64> {
+        eventually("some time has passed", || Ok(uptime(&self.victim)? > least))?;
+        uptime(&self.victim)
     }
 
     /// The sum of a counter of the victim over all peers, those that have gone included.

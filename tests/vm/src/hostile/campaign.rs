@@ -58,9 +58,9 @@ impl Campaign {
         let (_, first, first_by_uplink) = rates.first().context("nothing was tried")?;
         for (window, channel, uplink) in &rates {
             for (rate, before) in [(channel, first), (uplink, first_by_uplink)] {
-                // A window without a whole bin says nothing.
+                // Without a whole second in it there is no median, which is not enough either.
                 ensure!(
-                    rate.is_nan() || *rate >= LEAST * before,
+                    *rate >= LEAST * before,
                     "{}: {rate:.1} a second arrive, and {before:.1} before",
                     window.act
                 );
@@ -96,5 +96,40 @@ impl Window {
             .map(|(name, count)| format!("{name} {count}"))
             .collect();
         told.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Judges an act of so many seconds, after ten in which twenty datagrams arrived in each.
+    fn judge(seconds: u32, quarters: [u32; 4]) -> Result<()> {
+        let before = [5; 4].into_iter().cycle().take(40);
+        let arrivals = Arrivals::of_quarters(before.chain([quarters; 9].concat()));
+        let window = |from, to| Window {
+            act: String::new(),
+            ending: String::new(),
+            counted: Vec::new(),
+            from,
+            to,
+        };
+        let campaign = Campaign(vec![
+            window(0.0, 10.0),
+            window(10.0, 10.0 + f64::from(seconds)),
+        ]);
+        campaign.judge(&arrivals, &arrivals)
+    }
+
+    #[test]
+    fn what_arrives_late_within_a_second_counts() {
+        judge(4, [5, 5, 5, 5]).unwrap();
+        judge(4, [0, 0, 10, 6]).unwrap();
+    }
+
+    #[test]
+    fn less_is_not_enough_nor_is_nothing_to_look_at() {
+        judge(4, [4, 4, 4, 3]).unwrap_err();
+        judge(0, [5, 5, 5, 5]).unwrap_err();
     }
 }
