@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
-use xlnet_lab::guest::Guest;
+use xlnet_lab::guest::{Guest, Kind};
 
 use super::campaign::{Campaign, Window};
 use crate::{
@@ -77,6 +77,31 @@ pub(super) fn attempt(attacker: &Guest, victim: &Guest, act: &str, seconds: u32)
     Ok(Said { text, ending })
 }
 
+/// Who is the attacker, the bystander and the victim. A PVH guest among PV guests is the victim: its kernel may be the
+/// one that checks itself.
+fn cast(bed: &mut Bed, part: Attacker) -> Result<[Guest; 3]> {
+    let mut guests = by_domid(bed)?;
+    if let (Attacker::Connector, [first, .., last]) = (part, guests.as_slice()) {
+        if (first.config.kind, last.config.kind) == (Kind::Pv, Kind::Pvh) {
+            // What is made anew has the highest domid.
+            let number = first.config.number;
+            first.destroy()?;
+            bed.add_guest(number)?;
+            all_joined(bed)?;
+            guests = by_domid(bed)?;
+        }
+    }
+    if matches!(part, Attacker::Connector) {
+        guests.reverse();
+    }
+    let guests: Option<[Guest; 3]> = guests.try_into().ok();
+    let [attacker, middle, end] = guests.context("wants three guests")?;
+    if middle.config.kind == attacker.config.kind {
+        return Ok([attacker, middle, end]);
+    }
+    Ok([attacker, end, middle])
+}
+
 /// Three guests, one of which is hostile, and what goes on between the two others.
 pub(super) struct Arena {
     pub(super) attacker: Guest,
@@ -88,15 +113,10 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// Has one guest be an attacker, the one that was made last or first be its victim, and the third talk with the victim.
-    pub(super) fn enter(bed: &Bed, part: Attacker) -> Result<Self> {
+    /// Has one guest be an attacker, another its victim, and the third talk with the victim.
+    pub(super) fn enter(bed: &mut Bed, part: Attacker) -> Result<Self> {
         all_joined(bed)?;
-        let mut guests = by_domid(bed)?;
-        if matches!(part, Attacker::Connector) {
-            guests.reverse();
-        }
-        let guests: Option<[Guest; 3]> = guests.try_into().ok();
-        let [attacker, bystander, victim] = guests.context("wants three guests")?;
+        let [attacker, bystander, victim] = cast(bed, part)?;
         disguise(&attacker)?;
         await_peers(&victim, &[bystander.domid()?])?;
         join(&victim, &bystander)?;
