@@ -2,7 +2,7 @@
 //! Does to real guests what the world says happens to them.
 
 use anyhow::{Context, Result};
-use xlnet_lab::guest::Kind;
+use xlnet_lab::guest::{Guest, Kind};
 
 use super::world::Act;
 use crate::{death::await_gone, helper, Bed};
@@ -48,16 +48,33 @@ fn attempt(bed: &mut Bed, act: Act) -> Result<()> {
     }
 }
 
-/// A PV guest cannot be migrated while it runs, on Debian's Xen: it is suspended and goes on as the same domain.
+/// How often a guest is told to suspend that could not.
+const TIMES: u32 = 3;
+
+/// A guest does not suspend while its kernel waits for a program that it has started itself, such as modprobe, for more
+/// than five seconds (`kernel/umh.c`), which is soon over on so busy a processor. Then it stays, and is told again.
 fn relocate(bed: &Bed, number: u8) -> Result<()> {
     let guest = bed.g(number)?;
+    let could_not = || guest.sh("dmesg | grep 'freeze processes failed' || true");
+    for _ in 1..TIMES {
+        let before = could_not()?;
+        match suspend(bed, &guest) {
+            Err(error) if could_not()? != before => eprintln!("chaos: again: {error:#}"),
+            other => return other,
+        }
+    }
+    suspend(bed, &guest)
+}
+
+/// A PV guest cannot be migrated while it runs, on Debian's Xen: it is suspended and goes on as the same domain.
+fn suspend(bed: &Bed, guest: &Guest) -> Result<()> {
     if guest.config.kind == Kind::Pv {
         guest.checkpoint(FILE)?;
         return bed.sh(&format!("rm {FILE}")).map(drop);
     }
     let domid = guest.domid()?;
     guest.migrate_locally()?;
-    bed.await_guest(&guest)?;
+    bed.await_guest(guest)?;
     await_gone(bed, domid)
 }
 
