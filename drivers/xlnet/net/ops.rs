@@ -147,6 +147,14 @@ pub(super) unsafe fn data<'a, T: Driver>(dev: *mut bindings::net_device) -> &'a 
 struct Adapter<T: Driver>(core::marker::PhantomData<T>);
 
 impl<T: Driver> Adapter<T> {
+    /// The device sends by another while its queue is locked. Lockdep takes the two queues' locks for one unless they have
+    /// classes of their own, as those of every device that is stacked on another (`include/net/netdev_lock.h`).
+    unsafe extern "C" fn init(dev: *mut bindings::net_device) -> ffi::c_int {
+        // SAFETY: The core passes a device of ours, which it is about to register.
+        unsafe { bindings::xlnet_netdev_lockdep_set_classes(dev) };
+        0
+    }
+
     unsafe extern "C" fn open(dev: *mut bindings::net_device) -> ffi::c_int {
         // SAFETY: The core passes a device of ours.
         unsafe { data::<T>(dev).open(Device::from_raw(dev)) };
@@ -188,6 +196,7 @@ impl<T: Driver> Adapter<T> {
     }
 
     const TABLE: bindings::net_device_ops = bindings::net_device_ops {
+        ndo_init: Some(Self::init),
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::xmit),

@@ -67,6 +67,11 @@ struct net_device *xlnet_device_netdev(struct device *dev)
 	return to_net_dev(dev);
 }
 
+void xlnet_netdev_lockdep_set_classes(struct net_device *dev)
+{
+	netdev_lockdep_set_classes(dev);
+}
+
 void xlnet_set_devtype(struct net_device *dev, const struct device_type *type)
 {
 	SET_NETDEV_DEVTYPE(dev, type);

@@ -20,6 +20,7 @@
 #include <linux/virtio_net.h>
 #include <linux/workqueue.h>
 #include <net/gro.h>
+#include <net/netdev_lock.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 #include <xen/events.h>
@@ -55,6 +56,7 @@ void xlnet_dstats_rx_dropped(struct net_device *dev);
 struct kobject *xlnet_netdev_kobj(struct net_device *dev);
 struct net_device *xlnet_kobj_netdev(struct kobject *kobj);
 struct net_device *xlnet_device_netdev(struct device *dev);
+void xlnet_netdev_lockdep_set_classes(struct net_device *dev);
 void xlnet_set_devtype(struct net_device *dev, const struct device_type *type);
 void xlnet_set_pcpu_stat_type(struct net_device *dev, enum netdev_stat_type type);
 
