@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf, thread};
 use anyhow::{ensure, Context, Result};
 use xlnet_lab::{
     cache::Cache,
+    image::GuestKernel,
     needs,
     netperf::{self, Test, Unit},
     product::Project,
@@ -104,7 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
         None => project.root().join("out"),
     };
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
-    let maker = Maker::new(&cache, &project)?;
+    let maker = Maker::new(&cache, &project, GuestKernel::Stock)?;
     let mut report = Report {
         kernel: String::new(),
         xen: String::new(),

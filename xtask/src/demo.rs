@@ -8,6 +8,7 @@ use serde::Serialize;
 use xlnet_lab::{
     cache::Cache,
     guest::{Guest, Kind},
+    image::GuestKernel,
     needs,
     netperf::{self, Test, Unit},
     product::Project,
@@ -116,8 +117,11 @@ pub fn run(args: &Args) -> Result<()> {
     if args.relocate {
         return relocate::run(&cache, &project, &out, args.json);
     }
-    let bed =
-        Maker::new(&cache, &project)?.boot(if args.pv { Spec::pv(2) } else { Spec::pvh(2) })?;
+    let bed = Maker::new(&cache, &project, GuestKernel::Stock)?.boot(if args.pv {
+        Spec::pv(2)
+    } else {
+        Spec::pvh(2)
+    })?;
     let pair = Pair::prepare(bed.g(1)?, bed.g(2)?)?;
     let g1 = &pair.from;
     let mut report = Report {

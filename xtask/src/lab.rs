@@ -14,7 +14,8 @@ use xlnet_lab::{
     cache::Cache,
     guest::{GuestConfig, Kind},
     host::Host,
-    image, needs,
+    image::{self, GuestKernel},
+    needs,
     product::Project,
     progress::Progress,
     qemu::{HostConfig, Xenstored},
@@ -79,6 +80,9 @@ pub struct Up {
     /// Physical CPUs; by default one for Dom0 and one for each vCPU of a PVH guest
     #[arg(long)]
     cpus: Option<u32>,
+    /// PVH guests run a kernel that checks itself (KASAN, lockdep, …), which is built first if need be
+    #[arg(long)]
+    checking: bool,
     /// Leave xlnet out: only the host and plain guests
     #[arg(long)]
     bare: bool,
@@ -163,13 +167,13 @@ pub fn run(command: &Command) -> Result<ExitCode> {
 fn up(cache: &Cache, options: &Up) -> Result<()> {
     needs::ensure(cache)?;
     let project = Project::find()?;
-    let images = image::images(cache)?;
+    let images = image::images(cache, GuestKernel::new(options.checking))?;
     let product = if options.bare {
         None
     } else {
-        Some(project.build(cache, &images.build)?)
+        Some(project.build(cache, &images)?)
     };
-    let payload = project.payload(cache, &images.build, product.as_ref())?;
+    let payload = project.payload(cache, product.as_ref())?;
     let own = match options.kind {
         KindArg::Pvh => options.vcpus.saturating_mul(options.guests.into()),
         KindArg::Pv => 1,

@@ -7,7 +7,9 @@ use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
 use xlnet_lab::{
     cache::Cache,
-    command, needs,
+    command,
+    image::GuestKernel,
+    needs,
     product::{Lint, Project},
     progress::Progress,
     roots,
@@ -37,6 +39,9 @@ pub struct Args {
     /// Only the Xen tests with a hostile guest
     #[arg(long, conflicts_with_all = ["areas", "filter"])]
     hostile: bool,
+    /// Only the Xen tests, with PVH guests whose kernel checks itself (KASAN, lockdep, …); it is built first if need be
+    #[arg(long, conflicts_with = "areas")]
+    checking: bool,
     /// Only that anything happens to any of six guests, for a while
     #[arg(long, conflicts_with_all = ["areas", "filter", "long", "hostile", "list"])]
     chaos: bool,
@@ -76,6 +81,7 @@ enum Area {
 pub fn run(args: &Args) -> Result<bool> {
     let chosen: Vec<_> = scenarios()
         .into_iter()
+        .filter(|scenario| args.checking || !scenario.checking)
         .filter(|scenario| match args.filter.as_slice() {
             [] if args.hostile => scenario.name.starts_with("hostile::"),
             [] => args.long || !scenario.long,
@@ -92,11 +98,14 @@ pub fn run(args: &Args) -> Result<bool> {
     needs::ensure(&cache)?;
     let project = Project::find()?;
     let mut tests = Tests::new(&cache, &project);
+    let guests = GuestKernel::new(args.checking);
     if args.chaos {
-        tests.vm(|maker| vec![runner::chaos(maker, args.seed, args.minutes)]);
+        tests.vm(guests, |maker| {
+            vec![runner::chaos(maker, args.seed, args.minutes)]
+        });
         return Ok(close(&tests.results, args.json));
     }
-    let wanted = |area| match args.hostile {
+    let wanted = |area| match args.hostile || args.checking {
         true => area == Area::Vm,
         false => args.areas.is_empty() || args.areas.contains(&area),
     };
@@ -124,7 +133,7 @@ pub fn run(args: &Args) -> Result<bool> {
     })?;
     tests.results.extend(beside);
     if wanted(Area::Vm) && !chosen.is_empty() {
-        tests.vm(|maker| runner::run(maker, &chosen));
+        tests.vm(guests, |maker| runner::run(maker, &chosen));
     }
     Ok(close(&tests.results, args.json))
 }
@@ -271,8 +280,8 @@ impl<'a> Tests<'a> {
         Ok(())
     }
 
-    fn vm(&mut self, run: impl FnOnce(&Maker) -> Vec<Outcome>) {
-        let maker = match Maker::new(self.cache, self.project) {
+    fn vm(&mut self, guests: GuestKernel, run: impl FnOnce(&Maker) -> Vec<Outcome>) {
+        let maker = match Maker::new(self.cache, self.project, guests) {
             Ok(maker) => maker,
             Err(error) => {
                 self.step("prepare the Xen tests", || Err(error));

@@ -11,6 +11,8 @@ use anyhow::{bail, Context, Result};
 use serde::{Deserialize, Serialize};
 use xlnet_lab_agent::{receive_json, send_json, Reply, Request};
 
+use crate::patience;
+
 mod running;
 
 pub use running::{Background, Running};
@@ -122,11 +124,12 @@ impl Agent {
         Ok(stream)
     }
 
-    /// Starts `argv`. It runs until its handle is dropped, at most `timeout`.
+    /// Starts `argv`. It runs until its handle is dropped, at most `timeout`, or [more](patience::with).
     ///
     /// # Errors
     /// If the agent cannot be reached.
     pub fn start(&self, argv: &[&str], timeout: Option<Duration>) -> Result<Running> {
+        let timeout = timeout.map(patience::with);
         let mut stream = self.connect()?;
         let request = Request::Exec {
             argv: argv.iter().map(|&word| word.to_owned()).collect(),

@@ -6,7 +6,14 @@ use std::{ops::Deref, time::Duration};
 use anyhow::{bail, Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::Agent;
+use crate::{
+    agent::Agent,
+    image::{CHECKING_KERNEL, STOCK_KERNEL},
+    qemu::HostConfig,
+};
+
+/// Memory that the checking kernel needs, in MiB: KASAN keeps an eighth for itself, and what was freed for a while.
+const CHECKING_MEMORY: u32 = 640;
 
 /// How long copying a guest's memory may take.
 pub const COPY_LIMIT: Duration = Duration::from_secs(300);
@@ -30,7 +37,7 @@ pub struct GuestConfig {
     pub kind: Kind,
     /// Virtual CPUs.
     pub vcpus: u32,
-    /// Memory, in MiB.
+    /// Memory, in MiB, if its kernel does not need more.
     pub memory: u32,
     /// The physical CPUs it may run on, in `xl`'s notation. By default a PVH guest gets those that belong to its number
     /// alone, counted from 1 after Dom0's; a PV guest any.
@@ -130,11 +137,15 @@ impl GuestConfig {
         Ok(format!("{first}-{last}"))
     }
 
-    /// Its file for `xl create` on a host with so many CPUs.
-    pub(crate) fn xl_config(&self, host_cpus: u32) -> Result<String> {
+    /// Its file for `xl create` on `host`.
+    pub(crate) fn xl_config(&self, host: &HostConfig) -> Result<String> {
         let kind = match self.kind {
             Kind::Pvh => "pvh",
             Kind::Pv => "pv",
+        };
+        let (kernel, least) = match self.kind {
+            Kind::Pvh if host.checking => (CHECKING_KERNEL, CHECKING_MEMORY),
+            _ => (STOCK_KERNEL, 0),
         };
         let ip = if self.announce_ip {
             format!(",ip={} {}", self.ip(), self.ip6())
@@ -143,7 +154,7 @@ impl GuestConfig {
         };
         // A native TSC: otherwise Xen intercepts RDTSCP, and the emulator cannot tell it how long the instruction is.
         Ok(format!(
-            "name = \"{name}\"\ntype = \"{kind}\"\nkernel = \"/lab/vmlinux\"\nramdisk = \"/lab/guest-initrd\"\n\
+            "name = \"{name}\"\ntype = \"{kind}\"\nkernel = \"/lab/{kernel}\"\nramdisk = \"/lab/guest-initrd\"\n\
              cmdline = \"console=hvc0 loglevel=5 panic=1 kfence.sample_interval=100 \
              rdinit=/usr/lib/systemd/systemd systemd.unit=lab.target systemd.hostname={name} systemd.show_status=0 \
              lab.uplink={mac},{ip4}/24,{ip6}/64 lab.control={control_mac},{control_ip}/24 {cmdline}\"\n\
@@ -157,9 +168,9 @@ impl GuestConfig {
             control_mac = self.control_mac(),
             control_ip = self.control_ip(),
             cmdline = self.cmdline,
-            memory = self.memory,
+            memory = self.memory.max(least),
             vcpus = self.vcpus,
-            pcpus = self.pcpus(host_cpus)?,
+            pcpus = self.pcpus(host.cpus)?,
             bridge = self.bridge,
             xl = self.xl,
         ))

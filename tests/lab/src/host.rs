@@ -115,6 +115,7 @@ impl Host {
         remove_tree(&dir)?;
         fs::create_dir_all(&dir)?;
         payload.pack(images, &dir)?;
+        let config = config.fit(images);
         let port = free_port()?;
         let what = format!("boot Xen and Dom0 (host {})", config.number);
         cache.progress().step(&what, || {

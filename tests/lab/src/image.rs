@@ -2,7 +2,7 @@
 //! What the host boots: Xen, the kernel, Dom0's initramfs and disk, and the guests' user land. Made once, never changed.
 
 use std::{
-    fs,
+    fs, iter,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 
 use crate::{
     cache::{key, Cache},
-    command::{output, run, Root},
+    command::{run, Root},
+    kernel::checking,
+    modules, patience,
     roots::{self, BuildRoot},
 };
 
@@ -106,20 +108,57 @@ const GUEST_WITHOUT: &[&str] = &[
     "./usr/lib/systemd/system-generators/*",
 ];
 
+/// Name of the guests' kernel that is Debian's.
+pub(crate) const STOCK_KERNEL: &str = "vmlinux";
+
+/// Name of the guests' kernel that is the checking one.
+pub(crate) const CHECKING_KERNEL: &str = "vmlinux-checking";
+
+/// Which kernel the PVH guests run. PV guests run Debian's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GuestKernel {
+    /// Debian's.
+    #[default]
+    Stock,
+    /// The [checking kernel](checking).
+    Checking,
+}
+
+impl GuestKernel {
+    /// The checking kernel, if `checking`.
+    #[must_use]
+    pub const fn new(checking: bool) -> Self {
+        if checking {
+            Self::Checking
+        } else {
+            Self::Stock
+        }
+    }
+}
+
 /// Everything the host boots from.
 #[derive(Clone, Debug)]
 pub struct Images {
-    /// The toolchain, the emulator and the kernel.
+    /// The toolchain, the emulator and Debian's kernel.
     pub build: BuildRoot,
-    /// `xen`, `vmlinuz`, `dom0-initrd.gz`, `dom0.ext4` (the guests' kernel is in it), and `guest-root.cpio.zst`; and the guests' `modules/`.
+    /// The PVH guests' kernel, if that is not Debian's, and what modules for it are built with.
+    pub checking: Option<BuildRoot>,
+    /// `xen`, `vmlinuz`, `dom0-initrd.gz`, `dom0.ext4` (the guests' kernels are in it), and `guest-root.cpio.zst`; and the guests' `modules/`.
     pub dir: PathBuf,
+}
+
+impl Images {
+    /// The kernels that guests may run.
+    pub fn guests(&self) -> impl Iterator<Item = &BuildRoot> {
+        iter::once(&self.build).chain(&self.checking)
+    }
 }
 
 /// Builds all that is not in the cache yet.
 ///
 /// # Errors
-/// If Debian's packages cannot be had, or an image cannot be made.
-pub fn images(cache: &Cache) -> Result<Images> {
+/// If Debian's packages cannot be had, or the guests' kernel cannot be built, or an image cannot be made.
+pub fn images(cache: &Cache, guest_kernel: GuestKernel) -> Result<Images> {
     let (build, dom0, guest) = std::thread::scope(|scope| {
         // Unpacking one root waits for the archive while the other keeps the processor busy.
         let small =
@@ -130,6 +169,13 @@ pub fn images(cache: &Cache) -> Result<Images> {
             .map_err(|_| anyhow::anyhow!("building a root panicked"))??;
         anyhow::Ok((build, dom0, guest))
     })?;
+    let checking = match guest_kernel {
+        GuestKernel::Stock => None,
+        GuestKernel::Checking => {
+            patience::be_ready_for_checking();
+            Some(checking::build(cache, &build, GUEST_MODULES)?)
+        }
+    };
     let recipe = [INITRD_MODULES, DOM0_MODULES, GUEST_MODULES, GUEST_WITHOUT]
         .concat()
         .join(" ");
@@ -137,6 +183,7 @@ pub fn images(cache: &Cache) -> Result<Images> {
     let key = key([
         FORMAT,
         &build.kernel,
+        checking.as_ref().map_or("", |root| &root.kernel),
         INITRD_INIT,
         &recipe,
         &roots[0],
@@ -147,6 +194,7 @@ pub fn images(cache: &Cache) -> Result<Images> {
         fs::write(&log, "").with_context(|| log.display().to_string())?;
         let maker = Maker {
             build: &build,
+            checking: checking.as_ref(),
             dir,
             log: &log,
         };
@@ -155,22 +203,28 @@ pub fn images(cache: &Cache) -> Result<Images> {
         maker.dom0_disk(&dom0)?;
         maker.guest_root(&guest)
     })?;
-    Ok(Images { build, dir })
+    Ok(Images {
+        build,
+        checking,
+        dir,
+    })
 }
 
 struct Maker<'a> {
     build: &'a BuildRoot,
+    checking: Option<&'a BuildRoot>,
     dir: &'a Path,
     log: &'a Path,
 }
 
 impl Maker<'_> {
     fn boot_files(&self, dom0: &Root) -> Result<()> {
-        let kernel = format!("boot/vmlinuz-{}", self.build.kernel);
-        let kernel = self.build.root.dir().join(kernel);
-        let image = fs::read(&kernel).with_context(|| kernel.display().to_string())?;
-        fs::write(self.dir.join("vmlinuz"), &image)?;
-        self.unpack_kernel(&image)?;
+        let kernel = &self.build.image;
+        fs::copy(kernel, self.dir.join("vmlinuz")).with_context(|| kernel.display().to_string())?;
+        self.unpack_kernel(kernel, STOCK_KERNEL)?;
+        if let Some(checking) = self.checking {
+            self.unpack_kernel(&checking.image, CHECKING_KERNEL)?;
+        }
         // The emulator's multiboot loader takes only the unpacked hypervisor.
         self.shell(
             "gzip -dc \"$1\"/boot/xen-*-amd64.gz > \"$2/xen\"",
@@ -178,17 +232,20 @@ impl Maker<'_> {
         )
     }
 
-    /// Unpacks the kernel for the guests: `xl` does it for each, in many emulated seconds.
-    fn unpack_kernel(&self, image: &[u8]) -> Result<()> {
-        let packed = self.dir.join("vmlinux.zst");
-        let payload = kernel_payload(image).context("the kernel is no bzImage packed with zstd")?;
+    /// Unpacks a kernel for guests: `xl` does it for each, in many emulated seconds.
+    fn unpack_kernel(&self, kernel: &Path, name: &str) -> Result<()> {
+        let image = fs::read(kernel).with_context(|| kernel.display().to_string())?;
+        let unpacked = self.dir.join(name);
+        let packed = unpacked.with_extension("zst");
+        let payload =
+            kernel_payload(&image).context("the kernel is no bzImage packed with zstd")?;
         fs::write(&packed, payload)?;
-        self.shell("zstd -q -d --rm \"$1\"", &[&packed])
+        self.shell("zstd -q -d --rm \"$1\" -o \"$2\"", &[&packed, &unpacked])
     }
 
     fn dom0_initrd(&self) -> Result<()> {
         let stage = self.dir.join("initrd");
-        let order = stage_modules(self.build, INITRD_MODULES, &stage, self.log)?;
+        let order = modules::stage(self.build, INITRD_MODULES, &stage, self.log)?;
         fs::create_dir(stage.join("modules"))?;
         let mut names = String::new();
         for path in &order {
@@ -213,10 +270,10 @@ impl Maker<'_> {
     fn dom0_disk(&self, dom0: &Root) -> Result<()> {
         let stage = self.dir.join("dom0");
         self.shell(
-            "cp -a --reflink=auto \"$1\" \"$2\"; rm -rf \"$2\"/boot/* \"$2\"/var/cache/apt; mkdir \"$2/lab\"; mv \"$3/vmlinux\" \"$2/lab/\"",
+            "cp -a --reflink=auto \"$1\" \"$2\"; rm -rf \"$2\"/boot/* \"$2\"/var/cache/apt; mkdir \"$2/lab\"; mv \"$3\"/vmlinux* \"$2/lab/\"",
             &[dom0.dir(), &stage, self.dir],
         )?;
-        stage_modules(self.build, DOM0_MODULES, &stage, self.log)?;
+        modules::stage(self.build, DOM0_MODULES, &stage, self.log)?;
         let disk = self.dir.join("dom0.ext4");
         let mut mke2fs = Command::new("mke2fs");
         mke2fs.args([
@@ -245,12 +302,10 @@ impl Maker<'_> {
             ),
             &[guest.dir(), self.dir],
         )?;
-        stage_modules(
-            self.build,
-            GUEST_MODULES,
-            &self.dir.join("modules"),
-            self.log,
-        )?;
+        let stage = self.dir.join("modules");
+        for kernel in iter::once(self.build).chain(self.checking) {
+            modules::stage(kernel, GUEST_MODULES, &stage, self.log)?;
+        }
         Ok(())
     }
 
@@ -276,56 +331,4 @@ fn kernel_payload(image: &[u8]) -> Option<&[u8]> {
     frame
         .starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
         .then_some(frame)
-}
-
-/// Copies `modules` and all they need from the build root to below `stage`, unpacked and indexed for modprobe. Returns
-/// their paths, each after those it needs.
-fn stage_modules(
-    build: &BuildRoot,
-    modules: &[&str],
-    stage: &Path,
-    log: &Path,
-) -> Result<Vec<String>> {
-    let kernel = &build.kernel;
-    let mut order: Vec<String> = Vec::new();
-    for module in modules {
-        let steps =
-            output(
-                build
-                    .root
-                    .command("modprobe")
-                    .args(["-S", kernel, "--show-depends", module]),
-            )?;
-        for line in steps.lines() {
-            // "insmod /lib/modules/…/x.ko.xz", or "builtin x".
-            let Some(path) = line.strip_prefix("insmod ") else {
-                continue;
-            };
-            // Debian's modprobe.d gives some of them options.
-            let path = path.split_whitespace().next().unwrap_or_default();
-            let path = format!("/usr{path}");
-            if !order.contains(&path) {
-                order.push(path);
-            }
-        }
-    }
-    let inside = Path::new("/lab/stage");
-    fs::create_dir_all(stage)?;
-    let root = build.root.clone().bind(stage, inside);
-    let script = "set -e; stage=$1; kernel=$2; shift 2
-        for module; do mkdir -p \"$stage${module%/*}\"; cp \"$module\" \"$stage$module\"; xz -dq \"$stage$module\"; done
-        cp /usr/lib/modules/$kernel/modules.builtin* /usr/lib/modules/$kernel/modules.order \"$stage/usr/lib/modules/$kernel/\"
-        [ -e \"$stage/lib\" ] || ln -s usr/lib \"$stage/lib\"
-        depmod -b \"$stage\" \"$kernel\"";
-    let mut command = root.command("sh");
-    command
-        .args(["-c", script, "sh"])
-        .arg(inside)
-        .arg(kernel)
-        .args(&order);
-    run(&mut command, log)?;
-    Ok(order
-        .into_iter()
-        .map(|path| path.trim_end_matches(".xz").to_owned())
-        .collect())
 }

@@ -7,6 +7,8 @@ use anyhow::{bail, Context, Result};
 
 use crate::command::{output, run, Root};
 
+pub mod checking;
+
 /// Makes the Rust metadata and rustc's target from the kernel's source, and keeps them with the headers.
 ///
 /// The source must be that of the image to the last digit: symbols are found by their mangled names, and those hash what

@@ -211,22 +211,30 @@ impl Payload {
             &log,
         )?;
         lay(&self.guest, &guest)?;
-        let kernel = &images.build.kernel;
         let inside = Path::new("/lab/stage");
         let root = images.build.root.clone().bind(&guest, inside);
         // modprobe looks below /lib, where the index of an unmerged tree would be.
-        let depmod = "ln -s usr/lib \"$1/lib\"; depmod -b \"$1\" \"$2\" && rm \"$1/lib\"";
+        let depmod = "stage=$1; shift; ln -s usr/lib \"$stage/lib\"
+            for kernel; do depmod -b \"$stage\" \"$kernel\" || exit; done; rm \"$stage/lib\"";
         run(
             root.command("sh")
                 .args(["-c", depmod, "sh"])
                 .arg(inside)
-                .arg(kernel),
+                .args(images.guests().map(|guests| &guests.kernel)),
             &log,
         )?;
         lay(&self.dom0, &dom0)?;
+        // The checking kernel checks its unpacking too, for a minute.
+        let unpack = if images.checking.is_some() {
+            "zstd -q -dc"
+        } else {
+            "cat"
+        };
         shell(
-            "set -e; cd \"$1\"; find . | cpio -o -H newc -R 0:0 --quiet | zstd -q -3 | cat \"$2/guest-root.cpio.zst\" - > \"$3/lab/guest-initrd\"
-             tar -C \"$3\" --owner=0 --group=0 -cf \"$4\" .",
+            &format!(
+                "set -e; cd \"$1\"; find . | cpio -o -H newc -R 0:0 --quiet | zstd -q -3 | cat \"$2/guest-root.cpio.zst\" - | {unpack} > \"$3/lab/guest-initrd\"
+                 tar -C \"$3\" --owner=0 --group=0 -cf \"$4\" ."
+            ),
             &[&guest, &images.dir, &dom0, &dir.join("payload.tar")],
             &log,
         )?;

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::{
     cache::{key, tree_key, Cache},
     command::{output, run},
+    image::Images,
     payload::{For, Payload},
     roots::BuildRoot,
 };
@@ -33,8 +34,8 @@ pub struct Project {
 /// What is built of it.
 #[derive(Clone, Debug)]
 pub struct Product {
-    /// `xlnet.ko`.
-    pub module: PathBuf,
+    /// `xlnet.ko` for each kernel, named by its release.
+    pub modules: Vec<(String, PathBuf)>,
     /// `xlnetd`.
     pub helper: PathBuf,
 }
@@ -154,7 +155,7 @@ impl Project {
                 &format!("/usr/src/linux-headers-{}", build.kernel),
                 "M=/lab/module",
             ]);
-            make.args(["modules", "CC=gcc-14"]);
+            make.args(["modules", &format!("CC={}", build.compiler)]);
             if lint == Lint::Clippy {
                 make.arg("CLIPPY=1");
             }
@@ -191,13 +192,17 @@ impl Project {
         [self.root.join("Kbuild"), self.root.join("drivers/xlnet")]
     }
 
-    /// Builds all that is under test.
+    /// Builds all that is under test, the module for each kernel that a guest may run.
     ///
     /// # Errors
     /// The compilers'.
-    pub fn build(&self, cache: &Cache, build: &BuildRoot) -> Result<Product> {
+    pub fn build(&self, cache: &Cache, images: &Images) -> Result<Product> {
+        let module = |guests: &BuildRoot| {
+            let module = self.build_module(cache, guests, Lint::None)?;
+            Ok((guests.kernel.clone(), module))
+        };
         Ok(Product {
-            module: self.build_module(cache, build, Lint::None)?,
+            modules: images.guests().map(module).collect::<Result<_>>()?,
             helper: self.build_helper(cache)?,
         })
     }
@@ -206,20 +211,17 @@ impl Project {
     ///
     /// # Errors
     /// If the agent cannot be built, or the tree not be read.
-    pub fn payload(
-        &self,
-        cache: &Cache,
-        build: &BuildRoot,
-        product: Option<&Product>,
-    ) -> Result<Payload> {
+    pub fn payload(&self, cache: &Cache, product: Option<&Product>) -> Result<Payload> {
         self.build_agent(cache)?;
         self.build_package(cache, ATTACKER)?;
         let mut payload = Payload::new(&self.release_dir());
         let attacker = self.release_dir().join(ATTACKER);
         payload.copy(For::Guest, attacker, format!("/lab/bin/{ATTACKER}"), 0o755);
         if let Some(product) = product {
-            let module = format!("/usr/lib/modules/{}/updates/xlnet.ko", build.kernel);
-            payload.copy(For::Guest, &product.module, module, 0o644);
+            for (kernel, module) in &product.modules {
+                let path = format!("/usr/lib/modules/{kernel}/updates/xlnet.ko");
+                payload.copy(For::Guest, module, path, 0o644);
+            }
             payload.copy(For::Dom0, &product.helper, "/usr/sbin/xlnetd", 0o755);
             payload.tree(For::Guest, &self.install_routing(cache)?)?;
         }

@@ -44,6 +44,8 @@ pub struct HostConfig {
     pub memory: u32,
     /// Memory of Dom0, in MiB.
     pub dom0_memory: u32,
+    /// Whether its PVH guests run the checking kernel.
+    pub checking: bool,
     /// Which xenstore daemon.
     pub xenstored: Xenstored,
     /// CPU model and flags.
@@ -64,6 +66,7 @@ impl Default for HostConfig {
             cpus: 3,
             memory: 3072,
             dom0_memory: 768,
+            checking: false,
             xenstored: Xenstored::default(),
             // With either of these features the kernel copies by `rep movsb`, which the emulator runs byte by byte.
             cpu: "max,-erms,-fsrm".to_owned(),
@@ -78,6 +81,18 @@ impl Default for HostConfig {
 const XEN: &str = "console=com1 com1=115200,8n1 dom0_max_vcpus=1 dom0_vcpus_pin loglvl=warning guest_loglvl=warning spec-ctrl=eager-fpu";
 
 impl HostConfig {
+    /// The same for guests with what kernels `images` has for them.
+    pub(crate) fn fit(self, images: &Images) -> Self {
+        match &images.checking {
+            None => self,
+            Some(_) => Self {
+                memory: self.memory.saturating_mul(2),
+                checking: true,
+                ..self
+            },
+        }
+    }
+
     fn xen_options(&self) -> String {
         format!("{XEN} dom0_mem={0}M,max:{0}M", self.dom0_memory)
     }

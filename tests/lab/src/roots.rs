@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The three Debian roots: what is built with, what Dom0 runs, what the guests run.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
@@ -87,6 +91,10 @@ pub struct BuildRoot {
     pub root: Root,
     /// The kernel's release, such as `7.2.12+deb13-amd64`.
     pub kernel: String,
+    /// The kernel itself, as a bzImage.
+    pub image: PathBuf,
+    /// The C compiler it was built with.
+    pub compiler: &'static str,
 }
 
 /// The build root.
@@ -119,9 +127,12 @@ pub fn build_root(cache: &Cache) -> Result<BuildRoot> {
     )?;
     let kernel =
         fs::read_to_string(dir.join("kernel")).context("reading the build root's kernel")?;
+    let root = dir.join("root");
     Ok(BuildRoot {
-        root: Root::new(dir.join("root")),
+        image: root.join(format!("boot/vmlinuz-{kernel}")),
+        root: Root::new(root),
         kernel,
+        compiler: "gcc-14",
     })
 }
 
@@ -152,7 +163,8 @@ fn recipe(packages: &[&str]) -> String {
     format!("{RELEASE} {}", packages.join(" "))
 }
 
-fn fresh_log(cache: &Cache, name: &str) -> Result<std::path::PathBuf> {
+/// An empty log for building `name`.
+pub(crate) fn fresh_log(cache: &Cache, name: &str) -> Result<PathBuf> {
     let log = cache.log(name);
     fs::write(&log, "").with_context(|| log.display().to_string())?;
     Ok(log)

@@ -11,7 +11,8 @@ use xlnet_lab::{
     cache::Cache,
     guest::{Guest, GuestConfig, Kind},
     host::Host,
-    image::{self, Images},
+    image::{self, GuestKernel, Images},
+    patience,
     payload::Payload,
     product::Project,
     qemu::{HostConfig, Link, Xenstored},
@@ -155,14 +156,14 @@ pub struct Maker {
 }
 
 impl Maker {
-    /// Builds the images and what is under test.
+    /// Builds the images, with that kernel for the PVH guests, and what is under test.
     ///
     /// # Errors
     /// If something cannot be built.
-    pub fn new(cache: &Cache, project: &Project) -> Result<Self> {
-        let images = image::images(cache)?;
-        let product = project.build(cache, &images.build)?;
-        let payload = project.payload(cache, &images.build, Some(&product))?;
+    pub fn new(cache: &Cache, project: &Project, guests: GuestKernel) -> Result<Self> {
+        let images = image::images(cache, guests)?;
+        let product = project.build(cache, &images)?;
+        let payload = project.payload(cache, Some(&product))?;
         Ok(Self {
             cache: cache.clone(),
             images,
@@ -205,6 +206,12 @@ impl Maker {
         }
         bed.add_guests(&(1..=spec.guests).collect::<Vec<_>>())?;
         Ok(bed)
+    }
+
+    /// Whether PVH guests run the checking kernel.
+    #[must_use]
+    pub fn is_checking(&self) -> bool {
+        self.images.checking.is_some()
     }
 
     /// The cache the bed's logs are in.
@@ -307,7 +314,7 @@ impl Bed {
 /// If it never does: then with its last error, if it had one.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     // Much longer than anything takes: this ends a test that hangs, and measures nothing.
-    let limit = Duration::from_secs(120);
+    let limit = patience::with(Duration::from_secs(120));
     let deadline = Instant::now() + limit;
     // To ask takes processor time from what is waited for: ever less often.
     let mut pause = Duration::from_millis(100);

@@ -14,6 +14,7 @@ pub mod runner;
 
 mod channel;
 mod chaos;
+mod checking;
 mod counters;
 mod death;
 mod exhaustion;
@@ -49,6 +50,8 @@ pub struct Scenario {
     pub bed: Spec,
     /// Whether it takes so long that it runs only when asked for.
     pub long: bool,
+    /// Whether it needs the guests' kernel to be the checking one.
+    pub checking: bool,
     /// The test: an error is a failure.
     pub run: fn(&mut Bed) -> anyhow::Result<()>,
 }
@@ -59,12 +62,20 @@ impl Scenario {
             name,
             bed,
             long: false,
+            checking: false,
             run,
         }
     }
 
     const fn long(self) -> Self {
         Self { long: true, ..self }
+    }
+
+    const fn checking(self) -> Self {
+        Self {
+            checking: true,
+            ..self
+        }
     }
 }
 
@@ -91,6 +102,7 @@ pub fn scenarios() -> Vec<Scenario> {
         watch::SCENARIOS,
         kinds::SCENARIOS,
         hostile::SCENARIOS,
+        checking::SCENARIOS,
     ]
     .concat();
     let beds: Vec<_> = all.iter().map(|scenario| scenario.bed).collect();

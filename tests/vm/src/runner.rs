@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     bed::{Bed, Maker},
-    chaos, Scenario,
+    chaos, checking, Scenario,
 };
 
 /// What Xen logs when a PVH guest falls to the emulator's known fault. A test it hits is not to blame and runs again.
@@ -123,7 +123,12 @@ fn run_one(
     name: &str,
     scenario: impl FnOnce(&mut Bed) -> Result<()>,
 ) -> (Result<()>, Option<Bed>) {
-    let result = scenario(&mut bed);
+    let result = scenario(&mut bed).and_then(|()| {
+        if maker.is_checking() {
+            checking::no_leaks(&bed)?;
+        }
+        Ok(())
+    });
     // What the logs say explains a failure better than what the test saw of it.
     let result = match (result, bed.check_logs()) {
         (Ok(()), logs) => logs,

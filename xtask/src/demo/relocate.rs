@@ -6,7 +6,7 @@ use std::{fs, path::Path as Directory, thread::sleep, time::Duration};
 
 use anyhow::{ensure, Context, Result};
 use serde::Serialize;
-use xlnet_lab::{cache::Cache, guest::Guest, product::Project};
+use xlnet_lab::{cache::Cache, guest::Guest, image::GuestKernel, product::Project};
 use xlnet_vm_tests::{
     bed::Maker,
     figures::{frames, last_leave_ms, vif_frames},
@@ -78,7 +78,7 @@ struct Report {
 
 /// Boots two hosts, has the guest move, shows, and fails if the connection suffered.
 pub fn run(cache: &Cache, project: &Project, out: &Directory, json: bool) -> Result<()> {
-    let mut bed = Maker::new(cache, project)?.boot(Spec::pvh(2).paired())?;
+    let mut bed = Maker::new(cache, project, GuestKernel::Stock)?.boot(Spec::pvh(2).paired())?;
     let logs = format!("the logs are below {}", cache.run_dir().display());
     let (report, flows) = travel(&mut bed, cache).with_context(|| logs.clone())?;
 

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{bail, Context, Result};
 
 use super::{Host, BOOT};
-use crate::guest::{Guest, GuestConfig, Kind};
+use crate::{
+    guest::{Guest, GuestConfig, Kind},
+    patience,
+};
 
 impl Host {
     /// Creates a guest and waits until commands can be run in it.
@@ -46,7 +49,7 @@ impl Host {
     fn start_guest(&mut self, config: GuestConfig) -> Result<Guest> {
         let name = config.name();
         let file = format!("/etc/xen/{name}.cfg");
-        self.put(&file, config.xl_config(self.state.config.cpus)?.as_bytes())?;
+        self.put(&file, config.xl_config(&self.state.config)?.as_bytes())?;
         self.sh(&format!("xl create {file}"))?;
         self.enlist(config)
     }
@@ -77,7 +80,8 @@ impl Host {
     /// # Errors
     /// If it does not come up.
     pub fn await_guest(&self, guest: &Guest) -> Result<()> {
-        let deadline = Instant::now() + BOOT;
+        let limit = patience::with(BOOT);
+        let deadline = Instant::now() + limit;
         let name = guest.config.name();
         loop {
             if let Ok(output) = guest.run(&["true"], b"", Duration::from_secs(5)) {
@@ -95,7 +99,7 @@ impl Host {
             }
             if Instant::now() > deadline {
                 let words = self.try_sh(&console)?.text();
-                bail!("guest {name} is not up after {BOOT:?}; its console ends in\n{words}");
+                bail!("guest {name} is not up after {limit:?}; its console ends in\n{words}");
             }
             std::thread::sleep(Duration::from_millis(200));
         }
