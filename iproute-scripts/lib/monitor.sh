@@ -43,6 +43,7 @@ see() { # sets sight, empty if there was none
 
 # Whether an event may matter. While no uplink is known, everything may.
 relevant() { # line of ip monitor
+	[ "$1" != "$reminder" ] || return 0
 	[ -n "$dev" ] && [ -n "$uplink" ] || return 0
 	case $1 in
 	*" $dev"[\ :@]*) return 0 ;;
@@ -147,6 +148,14 @@ drain() {
 
 next_event() { # sets line
 	IFS= read -r line <&8 || die "ip monitor has ended"
+	[ "$line" != "$reminder" ] || reminded=
+}
+
+# Has an event of our own come after a while, unless one is on its way.
+remind() { # seconds
+	[ -z "$reminded" ] || return 0
+	reminded=1
+	{ sleep "$1" && printf '%s\n' "$reminder" >/proc/self/fd/8; } &
 }
 
 monitor() {
@@ -162,7 +171,7 @@ monitor() {
 	rm -f "$fifo"
 	# Events come in bursts: what arrives within a moment is one. The first pause lets the subscription stand before the
 	# first look, so that no change falls between them.
-	pause=1 listed=, routed=, made=$nl
+	pause=1 listed=, routed=, made=$nl reminder='xlnet-route again' reminded='' patience=1
 	while :; do
 		sleep "$pause"
 		pause=0.2
@@ -175,9 +184,12 @@ monitor() {
 		if plan=$( (reconcile 0 && printf '%s\n' "$plan") 8<&-); then
 			# What it has changed itself is no news.
 			see
+			patience=1
 		else
-			# After a failure, any event is a reason to try again.
+			# After a failure, any event is a reason to try again, and one comes even if nothing changes any more.
 			sight=
+			remind "$patience"
+			patience=$((patience < 32 ? patience * 2 : 60))
 		fi
 		remember "$plan"
 		next_event

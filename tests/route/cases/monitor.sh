@@ -150,6 +150,17 @@ ok "it had nothing else to complain of"
 monitor_pid=$!
 listens() { [ -n "$(listener)" ]; }
 eventually listens
+eventually idle
+claim=$tmp/sys/xlnet0/xlnet/claim
+rm "$claim"
+mkdir "$claim"
+ip addr add 10.0.0.40/24 dev eth8
+eventually grep -q "cannot write the claim" "$tmp/monitor.err"
+ok "it says what it could not do"
+rmdir "$claim"
+: >"$claim"
+eventually grep -q 10.0.0.40 "$claim"
+ok "and does it later, without an event"
 kill "$(listener)"
 wait "$monitor_pid"
 equal $? 2
