@@ -300,7 +300,7 @@ impl<S: Store> Daemon<S> {
         Ok(vec![
             self.store.watch(&nodes, self.hints.on_guest(domid)).await?,
             self.store
-                .watch(&devices, self.hints.on_devices(domid))
+                .watch(&devices, self.hints.on_devices(&devices, domid))
                 .await?,
         ])
     }

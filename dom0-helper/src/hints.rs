@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use xlnet_proto::schema::{InHome, Node};
 
-use crate::inventory::{number, Domid};
+use crate::inventory::{number, Domid, DEVICE_NODES};
 use crate::store::OnEvent;
 
 /// More peers than this in one hint become one hint about the whole guest.
@@ -50,6 +50,16 @@ impl GuestHint {
             self.peers.clear();
         }
     }
+}
+
+/// Whether `<number>/<node>` is one that says what a device is, or a whole device.
+///
+/// The two ends of a device write some thirty more while they connect. To look at a guest takes a dozen requests, of a
+/// Dom0 that has the guest's uplink to set up just then.
+fn says_what_it_is(path: &str) -> bool {
+    path.split('/')
+        .nth(1)
+        .is_none_or(|node| DEVICE_NODES.contains(&node))
 }
 
 /// What may have changed on the host.
@@ -95,21 +105,25 @@ impl Hints {
         let hints = Arc::clone(self);
         let root = format!("{root}/");
         Arc::new(move |path| {
-            let domid = path
-                .strip_prefix(&root)
-                .and_then(|rest| number(rest.split('/').next()?));
-            hints.add(|pending| match domid {
-                Some(domid) => pending.guests.entry(domid).or_default().devices = true,
-                None => pending.domains = true,
-            });
+            let below = path.strip_prefix(&root).unwrap_or_default();
+            let (domid, device) = below.split_once('/').unwrap_or((below, ""));
+            if says_what_it_is(device) {
+                hints.add(|pending| match number(domid) {
+                    Some(domid) => pending.guests.entry(domid).or_default().devices = true,
+                    None => pending.domains = true,
+                });
+            }
         })
     }
 
     /// For the watch on the toolstack's description of one guest's devices.
-    pub fn on_devices(self: &Arc<Self>, domid: Domid) -> OnEvent {
+    pub fn on_devices(self: &Arc<Self>, root: &str, domid: Domid) -> OnEvent {
         let hints = Arc::clone(self);
-        Arc::new(move |_| {
-            hints.add(|pending| pending.guests.entry(domid).or_default().devices = true)
+        let root = format!("{root}/");
+        Arc::new(move |path| {
+            if says_what_it_is(path.strip_prefix(&root).unwrap_or_default()) {
+                hints.add(|pending| pending.guests.entry(domid).or_default().devices = true);
+            }
         })
     }
 
@@ -140,12 +154,17 @@ mod tests {
     #[test]
     fn events_become_hints_about_the_right_guest() {
         let hints = Arc::new(Hints::default());
-        hints.on_backends("/local/domain/0/backend/vif")("/local/domain/0/backend/vif/7/0/state");
+        let on_backends = hints.on_backends("/local/domain/0/backend/vif");
+        on_backends("/local/domain/0/backend/vif/7/0/mac");
+        on_backends("/local/domain/0/backend/vif/8");
+        hints.on_devices("/libxl/9/device/vif", 9)("/libxl/9/device/vif/0");
         hints.on_guest(3)("/local/domain/3/data/xlnet/0/peer/9");
         hints.on_guest(4)("/local/domain/4/data");
         let pending = hints.take();
         assert!(!pending.domains);
-        assert!(pending.guests[&7].devices);
+        for domid in [7, 8, 9] {
+            assert!(pending.guests[&domid].devices, "{domid}");
+        }
         assert_eq!(
             pending.guests[&3],
             GuestHint {
@@ -155,6 +174,19 @@ mod tests {
         );
         assert!(pending.guests[&4].nodes);
         assert!(hints.take().guests.is_empty());
+    }
+
+    #[test]
+    fn how_a_device_connects_is_no_hint() {
+        let hints = Arc::new(Hints::default());
+        let on_backends = hints.on_backends("/local/domain/0/backend/vif");
+        let on_devices = hints.on_devices("/libxl/9/device/vif", 9);
+        for node in ["state", "hotplug-status", "queue-0/event-channel-tx"] {
+            on_backends(&format!("/local/domain/0/backend/vif/9/1/{node}"));
+            on_devices(&format!("/libxl/9/device/vif/1/{node}"));
+        }
+        let pending = hints.take();
+        assert!(!pending.domains && pending.guests.is_empty());
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub fn devices(domid: Domid) -> String {
     format!("/libxl/{domid}/device/vif")
 }
 
+/// What is read of a device, in whichever directory.
+pub const DEVICE_NODES: [&str; 4] = ["mac", "backend", "bridge", "ip"];
+
 /// A domain's number.
 pub type Domid = u16;
 
