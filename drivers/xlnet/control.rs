@@ -275,6 +275,7 @@ impl Control {
         if changed || gone {
             self.publish_table(state)?;
         }
+        let leaving = state.leaving;
         drop(guard);
 
         if changed {
@@ -284,7 +285,11 @@ impl Control {
             self.device.device().uevent(c"XLNET_EVENT=peers");
         } else if path_changed {
             self.shared.generation.add(1, Relaxed);
-            self.device.device().uevent(c"XLNET_EVENT=channel");
+            // For a guest that is suspended, udev would work on it as the guest goes on, when its uplink
+            // needs the processor.
+            if !leaving {
+                self.device.device().uevent(c"XLNET_EVENT=channel");
+            }
         }
         if let Some(ms) = next {
             self.shared.control.trigger_in(ms);
