@@ -141,8 +141,8 @@ struct Log {
     lost: [u64; 2],
     /// Milliseconds that the driver took to let go of all channels.
     leave_ms: Vec<u32>,
-    /// Milliseconds of the guest's time from its going on, where its peer is, to the channel.
-    joined_ms: Vec<u64>,
+    /// Milliseconds of the guest's time from its going on, where its peer is, to its uplink's carrier and to the channel.
+    joined_ms: Vec<(Option<u64>, u64)>,
 }
 
 impl fmt::Display for Log {
@@ -159,7 +159,13 @@ impl fmt::Display for Log {
         write!(f, "lost datagrams: {from} from the guest, {to} to it")?;
         if !self.leave_ms.is_empty() {
             write!(f, "; ms to let go: {}", histogram(&self.leave_ms))?;
-            write!(f, "; ms from going on to the channel: {:?}", self.joined_ms)?;
+            write!(f, "; ms from going on to the channel")?;
+            for (connected, joined) in &self.joined_ms {
+                write!(f, ", {joined}")?;
+                if let Some(connected) = connected {
+                    write!(f, " (uplink {connected})")?;
+                }
+            }
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ enum What {
     Down,
     /// The guest goes on after it was suspended.
     Resumed,
+    /// Its uplink has a carrier again.
+    Connected,
 }
 
 /// What was seen.
@@ -63,6 +65,7 @@ impl PathLog {
                 "up" => changes.push((What::Up, at)),
                 "down" => changes.push((What::Down, at)),
                 "resumed" => changes.push((What::Resumed, at)),
+                "connected" => changes.push((What::Connected, at)),
                 "ended" => ended = Some(at),
                 _ => bail!("no such change: {line:?}"),
             }
@@ -84,7 +87,7 @@ impl PathLog {
             match what {
                 What::Up => since = Some(at),
                 What::Down => stood.extend(since.take().map(|from| (from, at))),
-                What::Resumed => {}
+                What::Resumed | What::Connected => {}
             }
         }
         stood.extend(since.map(|from| (from, self.ended)));
@@ -95,15 +98,17 @@ impl PathLog {
             .collect()
     }
 
-    /// Of each channel that came after the guest went on: the milliseconds of its time between.
+    /// Of each channel that came after the guest went on: the milliseconds of its time from there to the uplink's carrier, if
+    /// that came before, and to the channel.
     #[must_use]
-    pub fn joined_ms(&self) -> Vec<u64> {
-        let mut resumed = None;
+    pub fn joined_ms(&self) -> Vec<(Option<u64>, u64)> {
+        let (mut resumed, mut connected) = (None, None);
         let mut joined = Vec::new();
-        for (what, at) in &self.changes {
+        for &(what, at) in &self.changes {
             match what {
-                What::Resumed => resumed = Some(at),
-                What::Up => joined.extend(resumed.take().map(|from| at - from)),
+                What::Resumed => (resumed, connected) = (Some(at), None),
+                What::Connected => connected = connected.or(resumed.map(|from| at - from)),
+                What::Up => joined.extend(resumed.take().map(|from| (connected, at - from))),
                 What::Down => {}
             }
         }
@@ -117,9 +122,10 @@ mod tests {
 
     #[test]
     fn a_log_tells_how_long_a_channel_took() {
-        let text = "begun 5\nup 0\ndown 500\nresumed 510\nresumed 900\nup 1000\ndown 1500\nup 2000\nended 2050\n";
+        let text = "begun 5\nup 0\ndown 500\nresumed 510\nconnected 600\nresumed 900\nup 1000\ndown 1500\nup 2000\n\
+            resumed 2100\nconnected 2150\nup 2300\nconnected 2400\nended 2450\n";
         let log = PathLog::parse(text).unwrap();
-        assert_eq!(log.joined_ms(), [100]);
+        assert_eq!(log.joined_ms(), [(None, 100), (Some(50), 200)]);
     }
 
     #[test]

@@ -151,7 +151,13 @@ fn travel(bed: &mut Bed, cache: &Cache) -> Result<(Report, [flow::Report; 2])> {
     };
     let migrations = [
         migration(&before, there, &apart, away_ms, None),
-        migration(&apart, here, &after, back_ms, joined_ms.last().copied()),
+        migration(
+            &apart,
+            here,
+            &after,
+            back_ms,
+            joined_ms.last().map(|&(_, ms)| ms),
+        ),
     ];
     let [rr, udp] = &flows;
     let line = |title, flow: &flow::Report| Line {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Watches whether a channel with any peer of xlnet0 stands.
+//! Watches whether a channel with any peer of xlnet0 stands, and whether the uplink has a carrier.
 //!
 //! Native, because a shell that looks as often fills an emulated guest's processor. Usage: `xlnet-lab-path`. It runs until
 //! SIGTERM, and then prints `begun AT` with the milliseconds since boot, and a line `up AT` or `down AT` for the first look and each
 //! change, with the milliseconds since it began, without those that the system was suspended. `resumed AT` is the first look after
-//! the system was, and `ended AT` the end of the last.
+//! the system was, `connected AT` the first that finds the uplink's carrier again, and `ended AT` the end of the last.
 
 use std::{
     fs,
@@ -21,6 +21,9 @@ use nix::time::{clock_gettime, ClockId};
 
 /// The driver's list of peers.
 const PEERS: &str = "/sys/class/net/xlnet0/xlnet/peers";
+
+/// Whether the uplink has a carrier, as `1` or `0`.
+const CARRIER: &str = "/sys/class/net/enX0/carrier";
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(50);
@@ -53,7 +56,8 @@ fn watch() -> Result<(), Failure> {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone())?;
     let begun = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
     let clock = Instant::now();
-    let (mut was_up, mut was_suspended, mut changes) = (None, suspended()?, Vec::new());
+    let (mut was_up, mut was_connected) = (None, true);
+    let (mut was_suspended, mut changes) = (suspended()?, Vec::new());
     while !stop.load(Ordering::Relaxed) {
         let at = clock.elapsed();
         let suspended = suspended()?;
@@ -61,6 +65,11 @@ fn watch() -> Result<(), Failure> {
             was_suspended = suspended;
             changes.push(("resumed", at));
         }
+        let connected = fs::read_to_string(CARRIER).is_ok_and(|text| text.trim() == "1");
+        if connected && !was_connected {
+            changes.push(("connected", at));
+        }
+        was_connected = connected;
         let up = fs::read_to_string(PEERS).is_ok_and(|list| list.contains(" state=up "));
         if was_up.replace(up) != Some(up) {
             changes.push((if up { "up" } else { "down" }, at));
