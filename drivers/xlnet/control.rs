@@ -21,6 +21,7 @@ mod stall;
 use crate::{
     net::{
         device,
+        ops::UPLINK_QUEUE,
         work::{
             Task,
             Work, //
@@ -85,8 +86,8 @@ struct State {
     announced: bool,
     /// Nothing new is to be made.
     leaving: bool,
-    /// The guest goes on after it was suspended: nothing is done before its uplink carries frames, or
-    /// this has passed.
+    /// The guest goes on after it was suspended: nothing is done, and what would go by its uplink
+    /// waits, before that carries frames, or this has passed.
     arriving: Option<Deadline>,
     sessions: KVVec<Session>,
     /// What the peers of sessions that are over did.
@@ -188,6 +189,10 @@ impl Control {
         state.arriving = Some(Deadline::after(ARRIVE_MS));
         self.stale.store(1, Relaxed);
         self.shared.claim.lock().1 = true;
+        if self.waits_for_uplink() {
+            // It would throw them away.
+            self.device.device().stop_queue(UPLINK_QUEUE);
+        }
         drop(state);
         self.shared.control.trigger();
     }
@@ -228,6 +233,13 @@ impl Control {
             .is_some_and(|identity| self.device.device().waits_for_carrier(&identity.uplink_mac))
     }
 
+    /// Lets go what has waited for the uplink.
+    fn end_arrival(&self, state: &mut State) {
+        if state.arriving.take().is_some() {
+            self.device.device().wake_queue(UPLINK_QUEUE);
+        }
+    }
+
     /// One comparison of what should be with what is.
     fn reconcile(&self) -> Result {
         let mut guard = self.state.lock();
@@ -238,7 +250,9 @@ impl Control {
             self.shared.control.trigger_in(ARRIVE_LOOK_MS);
             return Ok(());
         }
-        state.arriving = None;
+        if state.arriving.is_some_and(|limit| limit.passed()) {
+            self.end_arrival(state);
+        }
         let mut changed = false;
         if !state.leaving {
             self.announce(state)?;
@@ -275,6 +289,9 @@ impl Control {
         if changed || gone {
             self.publish_table(state)?;
         }
+        // Not earlier, as a channel that is up by now loses nothing, and a bridge may not forward yet what
+        // an uplink sends as soon as it can.
+        self.end_arrival(state);
         let leaving = state.leaving;
         drop(guard);
 

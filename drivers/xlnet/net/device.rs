@@ -112,14 +112,16 @@ impl Device {
     }
 
     /// Whether the device of the same network namespace that has this address cannot send yet: it is
-    /// up and has no carrier. Any context.
+    /// up and has no carrier, or the stack throws its frames away, as it has not yet seen that there is
+    /// one. Any context.
     pub(crate) fn waits_for_carrier(&self, mac: &Mac) -> bool {
         let guard = rcu::read_lock();
         self.other_by_address(mac, &guard).is_some_and(|other| {
             // SAFETY: The device is valid under RCU.
             unsafe {
                 bindings::xlnet_netif_running(other.as_ptr())
-                    && !bindings::xlnet_netif_carrier_ok(other.as_ptr())
+                    && (!bindings::xlnet_netif_carrier_ok(other.as_ptr())
+                        || bindings::xlnet_qdisc_tx_is_noop(other.as_ptr()))
             }
         })
     }
@@ -138,7 +140,7 @@ impl Device {
         }
     }
 
-    /// Stops a transmit queue. Only from its transmit.
+    /// Stops a transmit queue; a frame that is being transmitted still goes. Any context.
     #[inline]
     pub(crate) fn stop_queue(&self, queue: u16) {
         // SAFETY: By the type invariants; the queue's number is one of ours.

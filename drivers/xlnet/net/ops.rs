@@ -20,8 +20,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// Transmit queues: queue 0 for frames that no channel carries, the others for channels.
+/// Transmit queues: [`UPLINK_QUEUE`], and the others for channels.
 pub(crate) const TX_QUEUES: u16 = 33;
+
+/// The transmit queue of frames that no channel carries.
+pub(crate) const UPLINK_QUEUE: u16 = 0;
 
 /// Receive queues: one for each channel's poll, numbered as the transmit queues are.
 pub(crate) const RX_QUEUES: u16 = TX_QUEUES;

@@ -32,6 +32,11 @@ bool xlnet_netif_carrier_ok(const struct net_device *dev)
 	return netif_carrier_ok(dev);
 }
 
+bool xlnet_qdisc_tx_is_noop(const struct net_device *dev)
+{
+	return qdisc_tx_is_noop(dev);
+}
+
 void xlnet_dstats_tx_add(struct net_device *dev, unsigned int len)
 {
 	dev_dstats_tx_add(dev, len);

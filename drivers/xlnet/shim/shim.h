@@ -23,6 +23,7 @@
 #include <net/netdev_lock.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
+#include <net/sch_generic.h>
 #include <xen/events.h>
 #include <xen/grant_table.h>
 #include <xen/interface/event_channel.h>
@@ -49,6 +50,7 @@ void xlnet_eth_hw_addr_random(struct net_device *dev);
 struct net *xlnet_dev_net_rcu(const struct net_device *dev);
 bool xlnet_netif_running(const struct net_device *dev);
 bool xlnet_netif_carrier_ok(const struct net_device *dev);
+bool xlnet_qdisc_tx_is_noop(const struct net_device *dev);
 void xlnet_dstats_tx_add(struct net_device *dev, unsigned int len);
 void xlnet_dstats_rx_add(struct net_device *dev, unsigned int len);
 void xlnet_dstats_tx_dropped(struct net_device *dev);
