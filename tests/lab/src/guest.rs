@@ -266,8 +266,8 @@ impl Guest {
         self.xl(&format!("save -c {} {file}", self.config.name()))
     }
 
-    /// Saves it to a file in Dom0 and makes it again from that at once, as a domain of the same number. `xl` by itself uses
-    /// no number twice within a minute.
+    /// Saves it to a file in Dom0 and makes it again from that soon, as a domain of the same number. `xl` by itself uses
+    /// no number twice within a minute, and may refuse to within a second even if told not to wait.
     ///
     /// # Errors
     /// If `xl` fails.
@@ -275,7 +275,7 @@ impl Guest {
         let name = self.config.name();
         self.dom0
             .sh_within(
-                &format!("export LIBXL_DOMID_REUSE_TIMEOUT=0; xl save -D {name} {file} && xl restore {file}"),
+                &format!("export LIBXL_DOMID_REUSE_TIMEOUT=0; xl save -D {name} {file} && sleep 2 && xl restore {file}"),
                 2 * COPY_LIMIT,
             )
             .map(drop)
