@@ -7,7 +7,8 @@ use crate::{
         device::Device,
         ops::{
             Driver,
-            QueueStats, //
+            QueueStats,
+            UPLINK_QUEUE, //
         },
         skb::SkBuff, //
     },
@@ -51,7 +52,7 @@ fn of_queue(
     let table = shared.table.get()?;
     let peer = table
         .all()
-        .find(|peer| queue != 0 && peer.queue() == queue)?;
+        .find(|peer| queue != UPLINK_QUEUE && peer.queue() == queue)?;
     Some(get(&peer.stats))
 }
 
@@ -61,7 +62,7 @@ fn queueless(shared: &Shared, get: impl Fn(&Counters) -> QueueStats) -> QueueSta
         return (0, 0);
     };
     let (mut frames, mut bytes) = get(table.forgotten());
-    for peer in table.all().filter(|peer| peer.queue() == 0) {
+    for peer in table.all().filter(|peer| peer.queue() == UPLINK_QUEUE) {
         let more = get(&peer.stats);
         frames = frames.wrapping_add(more.0);
         bytes = bytes.wrapping_add(more.1);
@@ -92,13 +93,13 @@ impl Driver for Shared {
 
     fn select_queue(&self, skb: &SkBuff) -> u16 {
         let Some(header) = EthernetHeader::parse(skb.head()) else {
-            return 0;
+            return UPLINK_QUEUE;
         };
         let guard = rcu::read_lock();
         self.table
             .load(&guard)
             .and_then(|table| table.find(&header.dst).map(|peer| peer.queue()))
-            .unwrap_or(0)
+            .unwrap_or(UPLINK_QUEUE)
     }
 
     fn xmit(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool) {

@@ -7,7 +7,10 @@ pub(crate) mod hold;
 pub(crate) mod table;
 
 use crate::{
-    net::rcu::RcuArc,
+    net::{
+        ops::UPLINK_QUEUE,
+        rcu::RcuArc, //
+    },
     peer::{
         channel::Channel,
         hold::Hold, //
@@ -121,7 +124,7 @@ impl Peer {
                 hold <- new_spinlock!(hold, "xlnet_hold"),
                 stats: Counters::new(),
                 path: Atomic::new(Path::Idle as u32),
-                queue: Atomic::new(0),
+                queue: Atomic::new(UPLINK_QUEUE.into()),
                 wanted: Atomic::new(0),
                 departed: Atomic::new(0),
             }),
@@ -139,9 +142,9 @@ impl Peer {
         self.path.xchg(path as u32, kernel::sync::atomic::Full) != path as u32
     }
 
-    /// The transmit queue of its channel; 0 if it has none.
+    /// The transmit queue of its channel; [`UPLINK_QUEUE`] if it has none.
     pub(crate) fn queue(&self) -> u16 {
-        u16::try_from(self.queue.load(Relaxed)).unwrap_or(0)
+        u16::try_from(self.queue.load(Relaxed)).unwrap_or(UPLINK_QUEUE)
     }
 
     /// Gives it a transmit queue. Only the control task.

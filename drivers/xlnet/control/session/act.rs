@@ -18,7 +18,8 @@ use crate::{
     },
     net::{
         may_log,
-        napi::with_bh_disabled, //
+        napi::with_bh_disabled,
+        ops::UPLINK_QUEUE, //
     },
     proto::{
         layout::ChannelState,
@@ -195,7 +196,7 @@ impl Session {
         };
         with_bh_disabled(|| link.channel.set_open(false));
         link.channel.end_watch();
-        self.peer.set_queue(0);
+        self.peer.set_queue(UPLINK_QUEUE);
         with_bh_disabled(|| self.peer.hold.lock().set_open(true));
         cx.dev.wake_queue(link.channel.queue);
     }
