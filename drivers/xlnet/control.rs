@@ -244,14 +244,15 @@ impl Control {
     fn reconcile(&self) -> Result {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        if state.arriving.is_some_and(|limit| !limit.passed()) && self.waits_for_uplink() {
-            // The helper can list us and our peers meanwhile. What fails is tried again at once.
-            let _ = self.announce(state);
-            self.shared.control.trigger_in(ARRIVE_LOOK_MS);
-            return Ok(());
-        }
-        if state.arriving.is_some_and(|limit| limit.passed()) {
-            self.end_arrival(state);
+        match state.arriving {
+            Some(limit) if limit.passed() => self.end_arrival(state),
+            Some(_) if self.waits_for_uplink() => {
+                // The helper can list us and our peers meanwhile. What fails is tried again at once.
+                let _ = self.announce(state);
+                self.shared.control.trigger_in(ARRIVE_LOOK_MS);
+                return Ok(());
+            }
+            _ => {}
         }
         let mut changed = false;
         if !state.leaving {
