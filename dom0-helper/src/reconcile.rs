@@ -129,6 +129,8 @@ mod tests {
             mac: Mac([2, 0, 0, 0, 0, 1]),
             uplink_mac: Mac([0, 0, 0, 0, 0, 1]),
             group: "g".parse().unwrap(),
+            prefixes: List::new(),
+            strict: false,
         }
     }
 

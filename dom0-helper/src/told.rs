@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use xlnet_proto::frame::Prefix;
 use xlnet_proto::schema::{GuestSelf, HelperSelf, List, PeerEntry, PeerRequest};
 
 use crate::addresses::{Addresses, Warning};
@@ -44,16 +45,40 @@ impl Known<'_> {
         (request.from == from && request.to == to).then_some(request)
     }
 
-    /// What `reader` is told about `peer`, if that takes part.
-    fn entry(&self, reader: Domid, peer: Domid) -> Option<PeerEntry> {
-        let (own, place) = self.ready(peer)?;
-        let request = self.request(peer, reader);
+    /// The addresses of a guest, and whether it is held to them.
+    fn addresses(&self, domid: Domid) -> (List<Prefix>, bool) {
         let mut prefixes = List::new();
-        let addresses = self.addresses.get(&peer);
+        let addresses = self.addresses.get(&domid);
         for prefix in addresses.iter().flat_map(|addresses| &addresses.prefixes) {
             // The list is as long as the longest that `assign` makes.
             let _ = prefixes.push(*prefix);
         }
+        (prefixes, addresses.is_some_and(Addresses::strict))
+    }
+
+    /// What a guest is told about itself, if it takes part.
+    fn own(&self, domid: Domid) -> Option<HelperSelf> {
+        let (own, place) = self.ready(domid)?;
+        // Without being held to them it need not know them, and would be told anew of each change.
+        let (prefixes, strict) = match self.addresses(domid) {
+            (prefixes, true) => (prefixes, true),
+            _ => (List::new(), false),
+        };
+        Some(HelperSelf {
+            epoch: own.epoch,
+            mac: place.mac,
+            uplink_mac: place.uplink,
+            group: place.group,
+            prefixes,
+            strict,
+        })
+    }
+
+    /// What `reader` is told about `peer`, if that takes part.
+    fn entry(&self, reader: Domid, peer: Domid) -> Option<PeerEntry> {
+        let (own, place) = self.ready(peer)?;
+        let request = self.request(peer, reader);
+        let (prefixes, strict) = self.addresses(peer);
         Some(PeerEntry {
             epoch: own.epoch,
             mac: place.mac,
@@ -65,24 +90,19 @@ impl Known<'_> {
                 .and_then(|request| request.offer)
                 .filter(|_| peer < reader),
             prefixes,
-            strict: addresses.is_some_and(Addresses::strict),
+            strict,
         })
     }
 
     /// What every guest is to be told. Guests that take no part are in the map, with nothing.
     pub fn told(&self) -> BTreeMap<Domid, Told> {
         let told = |domid: Domid| {
-            let Some((own, place)) = self.ready(domid) else {
+            let Some(own) = self.own(domid) else {
                 return Told::default();
             };
             let peers = self.peers.get(&domid).into_iter().flatten();
             Told {
-                own: Some(HelperSelf {
-                    epoch: own.epoch,
-                    mac: place.mac,
-                    uplink_mac: place.uplink,
-                    group: place.group,
-                }),
+                own: Some(own),
                 peers: peers
                     .filter_map(|peer| Some((*peer, self.entry(domid, *peer)?)))
                     .collect(),

@@ -172,21 +172,12 @@ impl Peer {
         self.wanted.xchg(0, kernel::sync::atomic::Full) != 0
     }
 
-    /// Calls `f` with each of the peer's addresses and prefixes, and whether it is held to them.
-    pub(crate) fn with_entry<R>(&self, f: impl FnOnce(&PeerEntry) -> R) -> Option<R> {
-        let guard = kernel::sync::rcu::read_lock();
-        self.entry.load(&guard).map(|entry| f(&entry))
-    }
-
     /// Whether `source` is one of the addresses the peer may send from: those the helper says, and
     /// the link-local one that nobody else on the segment can have.
     pub(crate) fn owns(&self, source: &Ip) -> bool {
-        if *source == Ip::V6(self.mac.link_local()) {
-            return true;
-        }
-        self.with_entry(|entry| {
-            !entry.strict || entry.prefixes.iter().any(|prefix| prefix.contains(*source))
-        })
-        .unwrap_or(false)
+        let guard = kernel::sync::rcu::read_lock();
+        self.entry
+            .load(&guard)
+            .is_some_and(|entry| entry.owns(*source))
     }
 }

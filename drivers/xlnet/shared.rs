@@ -18,9 +18,12 @@ use crate::{
         table::Table,
         Peer, //
     },
-    proto::schema::{
-        Claims,
-        HelperSelf, //
+    proto::{
+        frame::source_ip,
+        schema::{
+            Claims,
+            HelperSelf, //
+        }, //
     },
     stats::Counter,
     xen::pinned::Pinned,
@@ -157,6 +160,16 @@ impl Shared {
             return None;
         }
         self.last_identity.get()
+    }
+
+    /// Whether our peers take a frame that begins with `head`: they drop what comes from an address that
+    /// the helper says is not ours. Bottom halves disabled.
+    pub(crate) fn may_send(&self, head: &[u8]) -> bool {
+        let guard = rcu::read_lock();
+        let Some(identity) = self.last_identity.load(&guard) else {
+            return true;
+        };
+        !identity.strict || source_ip(head).is_none_or(|source| identity.owns(source))
     }
 
     /// Sends an IP frame by the uplink, or hands it back. Bottom halves disabled.

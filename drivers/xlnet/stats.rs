@@ -82,7 +82,7 @@ counters! {
     irqs_spurious,
     /// Times the FIFO was too full for one more frame, so that the queue stopped.
     tx_full,
-    /// Frames sent by the uplink because no channel was up.
+    /// Frames sent by the uplink: no channel was up, or the peer would not have taken them.
     tx_uplink,
     /// Frames that the peer had left in the FIFO when it was given up, sent by the uplink.
     tx_recalled,

@@ -4,8 +4,9 @@
 //!
 //! A unicast frame goes into the FIFO of the peer with its destination address. While that peer's
 //! channel is not up, an IP frame goes out of the uplink if it fits there; other frames, which the
-//! peer's uplink would not know what to do with, wait for the channel. A broadcast or multicast
-//! frame goes to every peer of the group, unless no bridge would forward it.
+//! peer's uplink would not know what to do with, wait for the channel. A broadcast or multicast frame
+//! goes to every peer of the group, unless no bridge would forward it. What comes from an address that
+//! the peer would not take, as what the guest forwards, goes by the uplink or not at all.
 
 use crate::{
     net::{
@@ -88,14 +89,20 @@ fn to_peer(
     more: bool,
 ) {
     let len = skb.len();
-    let skb = match by_channel(dev, peer, skb, queue, more) {
+    let ours = shared.may_send(skb.head());
+    let sent = if ours {
+        by_channel(dev, peer, skb, queue, more)
+    } else {
+        Sent::Refused(skb)
+    };
+    let skb = match sent {
         Sent::Queued => {
             dev.count_tx(len);
             return;
         }
         Sent::Refused(skb) => skb,
     };
-    if peer.path() != Path::Fault && peer.want() {
+    if ours && peer.path() != Path::Fault && peer.want() {
         shared.control.trigger();
     }
     let skb = if goes_by_uplink(header) {
@@ -110,7 +117,12 @@ fn to_peer(
     } else {
         skb
     };
-    hold(dev, peer, skb, queue);
+    if ours {
+        hold(dev, peer, skb, queue);
+    } else {
+        drop(skb);
+        lose(dev, peer);
+    }
 }
 
 fn by_channel(dev: &Device, peer: &Peer, skb: SkBuff, queue: u16, more: bool) -> Sent {

@@ -30,6 +30,10 @@ with_both_stores! {
         assert_eq!(addresses(&mut host, 2, 1).unwrap(), "10.9.0.1,2001:db8::1,10.20.0.0/16 strict=1");
         assert_eq!(addresses(&mut host, 1, 2).unwrap(), "10.0.0.2,2001:db8::2 strict=1");
         assert_eq!(addresses(&mut host, 1, 3).unwrap(), "10.1.1.3 strict=0");
+        // Who is held to its addresses knows them.
+        let held = " addr=10.9.0.1,2001:db8::1,10.20.0.0/16 strict=1";
+        assert!(host.told(1, "self").unwrap().ends_with(held));
+        assert!(host.told(3, "self").unwrap().ends_with(" group=xenbr0"));
         host.guest_writes(3, "addr", "10.1.1.7");
         host.until("the new claim", |host| addresses(host, 1, 3).unwrap() == "10.1.1.7 strict=0");
         host.guest_writes(3, "addr", "");

@@ -22,7 +22,8 @@ with_both_stores! {
         host.until("guest 4 is answered", |host| host.told(4, "self").is_some());
         assert_eq!(
             host.told(1, "self").unwrap(),
-            "version=1 epoch=00000000000000a1 mac=42:16:3e:00:00:01 uplink-mac=00:16:3e:00:00:01 group=xenbr0"
+            "version=1 epoch=00000000000000a1 mac=42:16:3e:00:00:01 uplink-mac=00:16:3e:00:00:01 group=xenbr0 \
+             addr=10.0.0.1 strict=1"
         );
         assert_eq!(
             host.entry(1, 2).unwrap(),

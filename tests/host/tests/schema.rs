@@ -83,9 +83,12 @@ proptest! {
     #[test]
     fn helper_self_round_trips(
         epoch in epoch(), mac in mac(), uplink_mac in mac(), name in "[!-~]{1,32}",
+        prefixes in vec(prefix(), 0..=MAX_ADDRS), strict: bool,
     ) {
         let group = name.parse().expect("a group's name");
-        let node = HelperSelf { epoch, mac, uplink_mac, group };
+        let strict = strict && !prefixes.is_empty();
+        let prefixes = list(&prefixes);
+        let node = HelperSelf { epoch, mac, uplink_mac, group, prefixes, strict };
         prop_assert_eq!(HelperSelf::parse(node.to_string().as_bytes()), Ok(node));
         prop_assert_eq!(group.as_str(), name);
     }
@@ -143,6 +146,28 @@ fn the_text_is_that_of_the_protocol() {
                  features=0000000f want=0 addr=10.0.0.1,fd00::/64 strict=1";
     let parsed = PeerEntry::parse(entry.as_bytes()).expect("as in the protocol");
     assert_eq!(parsed.to_string(), entry);
+}
+
+#[test]
+fn who_is_held_to_its_addresses_sends_from_them_and_its_link_local_one() {
+    let parse = |addresses: &str| {
+        let head = "version=1 epoch=0000000000000001 mac=00:16:3e:00:00:01";
+        let node = format!("{head} uplink-mac=00:16:3e:00:00:02 group=g{addresses}");
+        HelperSelf::parse(node.as_bytes()).expect("as in the protocol")
+    };
+    let (free, held) = (parse(""), parse(" addr=10.0.0.1,fd00::/64 strict=1"));
+    for (source, owned) in [
+        ("10.0.0.1", true),
+        ("fd00::7", true),
+        ("fe80::216:3eff:fe00:1", true),
+        ("10.0.0.2", false),
+        ("fe80::216:3eff:fe00:2", false),
+        ("0.0.0.0", false),
+    ] {
+        let source = source.parse().expect("an address");
+        assert_eq!(held.owns(source), owned, "{source}");
+        assert!(free.owns(source), "{source}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use xlnet_lab::guest::Guest;
 
 use crate::{
     bed::eventually,
-    figures::{frames, vif_frames},
+    figures::{counter, frames, vif_frames},
     helper,
     view::{await_peers, await_routing, join, peers},
     Bed, Scenario, Spec,
@@ -22,6 +22,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         denied_by_default,
     )
     .long(),
+    Scenario::new("policy::unknown-address", Spec::mixed(), unknown_address),
     Scenario::new("policy::pvh-dom0", Spec::pvh(2), dom0).long(),
     Scenario::new("policy::pvh-denied-pair", Spec::pvh(2), denied_pair).long(),
 ];
@@ -124,6 +125,36 @@ fn non_member(bed: &mut Bed) -> Result<()> {
     }
     only_by_xlnet(bed, &g1, &g2)?;
     g3.sh("modprobe xlnet")?;
+    all_joined(bed)
+}
+
+/// What a guest sends from an address that Dom0 does not know its peers would drop: it goes by the uplink, and all else on
+/// through xlnet0.
+fn unknown_address(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let (g1, g2) = (bed.g(1)?, bed.g(2)?);
+    let (dev, domid) = (g1.uplink()?, g2.domid()?);
+    let families = [
+        ("10.77.0.200", 24, "", g2.config.ip()),
+        ("fd77::200", 64, "nodad", g2.config.ip6()),
+    ];
+    for (address, length, options, peer) in families {
+        g1.sh(&format!(
+            "ip addr add {address}/{length} dev {dev} {options}"
+        ))?;
+        all_joined(bed)?;
+        join(&g1, &g2)?;
+        let before = counter(&g1, domid, "tx_uplink")?;
+        ping(&g1, &format!("-I {address} {peer}"))?;
+        ping(&g2, address)?;
+        let more = counter(&g1, domid, "tx_uplink")? - before;
+        ensure!(
+            more >= 2 * COUNT,
+            "{more} frames from {address} went by the uplink"
+        );
+        only_by_xlnet(bed, &g1, &g2)?;
+        g1.sh(&format!("ip addr del {address}/{length} dev {dev}"))?;
+    }
     all_joined(bed)
 }
 

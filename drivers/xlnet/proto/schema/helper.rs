@@ -5,7 +5,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::super::frame::{Mac, Prefix};
+use super::super::frame::{Ip, Mac, Prefix};
 use super::super::layout::VERSION;
 use super::fields::{decimal, Fields};
 use super::{List, Offer, SchemaError, MAX_GROUP_LEN};
@@ -69,6 +69,10 @@ pub struct HelperSelf {
     pub uplink_mac: Mac,
     /// The segment.
     pub group: Group,
+    /// Its own addresses.
+    pub prefixes: List<Prefix>,
+    /// Its peers drop what it sends from others. Never set without prefixes.
+    pub strict: bool,
 }
 
 impl HelperSelf {
@@ -80,12 +84,20 @@ impl HelperSelf {
     pub fn parse(value: &[u8]) -> Result<Self, SchemaError> {
         let fields = Fields::parse(value)?;
         fields.version()?;
+        let (prefixes, strict) = addresses(&fields)?;
         Ok(HelperSelf {
             epoch: fields.epoch("epoch")?,
             mac: fields.mac("mac")?,
             uplink_mac: fields.mac("uplink-mac")?,
             group: fields.require("group", |name| name.parse().ok())?,
+            prefixes,
+            strict,
         })
+    }
+
+    /// Returns whether its peers take what it sends from `source`.
+    pub fn owns(&self, source: Ip) -> bool {
+        owns(&self.prefixes, self.strict, self.mac, source)
     }
 }
 
@@ -96,11 +108,14 @@ impl fmt::Display for HelperSelf {
             mac,
             uplink_mac,
             group,
+            prefixes,
+            strict,
         } = self;
         write!(
             f,
             "version={VERSION} epoch={epoch:016x} mac={mac} uplink-mac={uplink_mac} group={group}"
-        )
+        )?;
+        write_addresses(f, prefixes, *strict)
     }
 }
 
@@ -134,16 +149,7 @@ impl PeerEntry {
     /// See [`SchemaError`].
     pub fn parse(value: &[u8]) -> Result<Self, SchemaError> {
         let fields = Fields::parse(value)?;
-        let (prefixes, strict) = if fields.get("addr").is_some() || fields.get("strict").is_some() {
-            (
-                fields.require("addr", |text| {
-                    List::parse(text, ',', |item| item.parse().ok())
-                })?,
-                fields.require("strict", decimal)?,
-            )
-        } else {
-            (List::new(), 0)
-        };
+        let (prefixes, strict) = addresses(&fields)?;
         Ok(PeerEntry {
             epoch: fields.epoch("epoch")?,
             mac: fields.mac("mac")?,
@@ -152,12 +158,13 @@ impl PeerEntry {
             want: fields.require("want", decimal)?,
             offer: fields.offer()?,
             prefixes,
-            strict: match strict {
-                0 => false,
-                1 => true,
-                _ => return Err(SchemaError::Invalid("strict")),
-            },
+            strict,
         })
+    }
+
+    /// Returns whether the peer may send from `source`.
+    pub fn owns(&self, source: Ip) -> bool {
+        owns(&self.prefixes, self.strict, self.mac, source)
     }
 }
 
@@ -171,14 +178,46 @@ impl fmt::Display for PeerEntry {
         if let Some(offer) = self.offer {
             write!(f, " {offer}")?;
         }
-        if self.prefixes.is_empty() {
-            return Ok(());
-        }
-        let mut lead = " addr=";
-        for prefix in self.prefixes.iter() {
-            write!(f, "{lead}{prefix}")?;
-            lead = ",";
-        }
-        write!(f, " strict={}", u8::from(self.strict))
+        write_addresses(f, &self.prefixes, self.strict)
     }
+}
+
+/// Reads the fields of a guest's addresses, both or none of which are there.
+fn addresses(fields: &Fields<'_>) -> Result<(List<Prefix>, bool), SchemaError> {
+    if fields.get("addr").is_none() && fields.get("strict").is_none() {
+        return Ok((List::new(), false));
+    }
+    let prefixes = fields.require("addr", |text| {
+        List::parse(text, ',', |item| item.parse().ok())
+    })?;
+    match fields.require("strict", decimal)? {
+        0 => Ok((prefixes, false)),
+        1 => Ok((prefixes, true)),
+        _ => Err(SchemaError::Invalid("strict")),
+    }
+}
+
+/// Writes them.
+fn write_addresses(
+    f: &mut fmt::Formatter<'_>,
+    prefixes: &List<Prefix>,
+    strict: bool,
+) -> fmt::Result {
+    if prefixes.is_empty() {
+        return Ok(());
+    }
+    let mut lead = " addr=";
+    for prefix in prefixes.iter() {
+        write!(f, "{lead}{prefix}")?;
+        lead = ",";
+    }
+    write!(f, " strict={}", u8::from(strict))
+}
+
+/// Whether the guest with the station address `mac` may send from `source`: from its addresses if it is
+/// held to them, and from the link-local one that nobody else on the segment can have.
+fn owns(prefixes: &List<Prefix>, strict: bool, mac: Mac, source: Ip) -> bool {
+    !strict
+        || source == Ip::V6(mac.link_local())
+        || prefixes.iter().any(|prefix| prefix.contains(source))
 }

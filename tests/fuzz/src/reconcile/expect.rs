@@ -144,13 +144,16 @@ impl State {
                 continue;
             };
             let uplink_mac = place.uplink.mac().expect("of a device that counts");
+            let text = told.get("self").expect("of one that takes part");
+            let told_own = HelperSelf::parse(text.as_bytes()).expect("what a guest can read");
             let expected = HelperSelf {
                 epoch: own.epoch,
                 mac: device_mac(uplink_mac),
                 uplink_mac,
                 group: place.group.parse().expect("a group's name"),
+                ..told_own
             };
-            assert_eq!(told.get("self"), Some(&expected.to_string()), "{domid}");
+            assert_eq!(told_own, expected, "{domid}");
             // Whatever guests write, there is one node for each permitted peer that takes part.
             let peers: Vec<_> = guests
                 .iter()
@@ -166,6 +169,7 @@ impl State {
                 let expected = self.entry(reader, peer, &entry);
                 assert_eq!(entry, expected, "{domid} about {}", peer.domain.domid);
                 self.are_its_addresses(peer, &guests, &entry);
+                self.knows_what_it_is_held_to(peer.domain.domid, &entry);
                 routed.extend(entry.prefixes.iter());
             }
             for (at, prefix) in routed.iter().enumerate() {
@@ -198,6 +202,18 @@ impl State {
                 .and_then(|request| request.offer)
                 .filter(|_| from < to),
             ..*told
+        }
+    }
+
+    /// Asserts that a peer is told of its addresses what others are, if those hold it to them.
+    fn knows_what_it_is_held_to(&self, peer: Domid, entry: &PeerEntry) {
+        let own = &self.told(peer)["self"];
+        let own = HelperSelf::parse(own.as_bytes()).expect("what a guest can read");
+        assert_eq!(own.strict, entry.strict, "{peer}");
+        if own.strict {
+            assert_eq!(own.prefixes, entry.prefixes, "{peer}");
+        } else {
+            assert!(own.prefixes.is_empty(), "{peer}");
         }
     }
 
