@@ -25,7 +25,11 @@ pub fn devices(domid: Domid) -> String {
 }
 
 /// What is read of a device, in whichever directory.
-pub const DEVICE_NODES: [&str; 4] = ["mac", "backend", "bridge", "ip"];
+pub const DEVICE_NODES: [&str; 6] = ["mac", "backend", "bridge", "vlan", "script", "ip"];
+
+/// Xen's own scripts that have the backend's domain route for a vif. libxl names a bridge for such a
+/// vif all the same.
+const ROUTING_SCRIPTS: [&str; 2] = ["vif-route", "vif-nat"];
 
 /// A domain's number.
 pub type Domid = u16;
@@ -40,6 +44,8 @@ pub struct Segment {
     pub backend: Domid,
     /// The bridge there, if the toolstack names one.
     pub bridge: Option<String>,
+    /// The VLANs of the port there, as the toolstack writes them.
+    pub vlan: Option<String>,
 }
 
 /// One network device of a guest.
@@ -51,6 +57,8 @@ pub struct Vif {
     pub mac: Mac,
     /// What it is plugged into.
     pub segment: Segment,
+    /// It is not: the backend's domain routes for it.
+    pub routed: bool,
     /// The addresses of its `ip=` parameter.
     pub addresses: Vec<IpAddr>,
 }
@@ -193,6 +201,13 @@ impl<S: Store> Reader<'_, S> {
                 .read(&format!("/xapi/{domid}/private/vif/{index}/bridge"))
                 .await?;
         }
+        let vlan = self.read(&format!("{root}/vlan")).await?;
+        let script = self.read(&format!("{root}/script")).await?;
+        let script = script.unwrap_or_default();
+        let routed = script
+            .rsplit('/')
+            .next()
+            .is_some_and(|name| ROUTING_SCRIPTS.contains(&name));
         let ip = self.read(&format!("{root}/ip")).await?.unwrap_or_default();
         Ok(Some(Vif {
             index,
@@ -200,7 +215,9 @@ impl<S: Store> Reader<'_, S> {
             segment: Segment {
                 backend,
                 bridge: bridge.filter(|bridge| !bridge.is_empty()),
+                vlan: vlan.filter(|vlan| !vlan.is_empty()),
             },
+            routed,
             addresses: ip_parameter(&ip),
         }))
     }
@@ -218,6 +235,38 @@ fn ip_parameter(text: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::memory::Memory;
+
+    /// A vif of which the toolstack writes these nodes, too.
+    async fn vif(nodes: &[(&str, &str)]) -> Vif {
+        let store = Memory::default();
+        store.put("/local/domain/7/vm", "/vm/u7");
+        let nodes = [("mac", "00:16:3e:00:00:07"), ("bridge", "xenbr0")]
+            .iter()
+            .chain(nodes);
+        for (node, value) in nodes {
+            store.put(&format!("/libxl/7/device/vif/0/{node}"), *value);
+        }
+        let (found, _) = guest(&store, 7).await.unwrap();
+        found.unwrap().vifs.remove(0)
+    }
+
+    #[tokio::test]
+    async fn ports_in_two_vlans_are_on_two_segments() {
+        let plain = vif(&[("script", "/etc/xen/scripts/vif-bridge")]).await;
+        assert!(plain.segment.bridge.as_deref() == Some("xenbr0") && !plain.routed);
+        let (one, other) = (vif(&[("vlan", "10")]).await, vif(&[("vlan", "20")]).await);
+        assert!(plain.segment != one.segment && one.segment != other.segment);
+        assert_eq!(one, vif(&[("vlan", "10")]).await);
+    }
+
+    #[tokio::test]
+    async fn scripts_of_xen_tell_what_is_routed() {
+        for script in ["/etc/xen/scripts/vif-route", "vif-nat"] {
+            assert!(vif(&[("script", script)]).await.routed, "{script}");
+        }
+        assert!(!vif(&[("script", "/etc/xen/vif-router")]).await.routed);
+    }
 
     #[test]
     fn numbers_are_written_in_one_way_only() {

@@ -63,13 +63,15 @@ pub fn membership(config: &Config, guest: &Guest) -> Option<Membership> {
         mac: derived_mac(vif.mac),
         learn: learn.unwrap_or(config.learn),
     };
+    // Where Dom0 routes, no frame goes from one uplink to another.
+    let bridged = || guest.vifs.iter().filter(|vif| !vif.routed);
     for (at, group) in config.groups.iter().enumerate() {
         let named = |selector: &Selector| selector.matches(&guest.name, &guest.uuid);
         if !group.members.is_empty() && !group.members.iter().any(named) {
             continue;
         }
         let fits = |vif: &&Vif| group.bridge.is_none() || vif.segment.bridge == group.bridge;
-        if let Some(vif) = guest.vifs.iter().find(fits) {
+        if let Some(vif) = bridged().find(fits) {
             return Some(place(Origin::Named(at), group.name, vif, group.learn));
         }
     }
@@ -77,7 +79,7 @@ pub fn membership(config: &Config, guest: &Guest) -> Option<Membership> {
         return None;
     }
     // A bridge whose name cannot be a group's needs a named group.
-    guest.vifs.iter().find_map(|vif| {
+    bridged().find_map(|vif| {
         let group = vif.segment.bridge.as_deref()?.parse().ok()?;
         Some(place(Origin::Bridge, group, vif, None))
     })
@@ -150,7 +152,9 @@ mod tests {
                 segment: Segment {
                     backend: 0,
                     bridge: (!bridge.is_empty()).then(|| bridge.to_owned()),
+                    vlan: None,
                 },
+                routed: false,
                 addresses: Vec::new(),
             }],
         }
@@ -240,6 +244,21 @@ mod tests {
             membership(&Config::default(), &two).unwrap().uplink,
             two.vifs[0].mac
         );
+    }
+
+    #[test]
+    fn a_vif_that_dom0_routes_is_nobody_s_uplink() {
+        let guests = |routed| {
+            ["a", "b"].map(|name| {
+                let mut guest = guest(name.as_bytes()[0].into(), name, "x");
+                guest.vifs[0].routed = routed;
+                guest
+            })
+        };
+        for config in ["", "[[group]]\nname = 'all'\nmembers = ['*']"] {
+            assert_eq!(pairs(config, guests(false).into()), [(97, 98)]);
+            assert_eq!(pairs(config, guests(true).into()), []);
+        }
     }
 
     #[test]

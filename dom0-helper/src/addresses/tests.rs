@@ -50,7 +50,9 @@ fn given(config: &str, dom0: &str, cases: &[Case]) -> (BTreeMap<Domid, String>, 
             segment: Segment {
                 backend: 0,
                 bridge: Some(case.bridge.into()),
+                vlan: None,
             },
+            routed: false,
             addresses: list(case.ip),
         };
         let second = Vif {

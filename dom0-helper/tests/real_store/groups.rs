@@ -37,6 +37,35 @@ with_both_stores! {
         }
     }
 
+    fn ports_of_one_bridge_in_two_vlans_do_not_meet(host) {
+        for domid in 1..=4 {
+            host.create(domid, &format!("g{domid}"), None);
+            host.ready(domid, u64::from(domid) + 0xa0);
+        }
+        for domid in [2, 3] {
+            host.wire.write(&format!("/libxl/{domid}/device/vif/0/vlan"), "10");
+        }
+        let _helper = host.run();
+        host.until_peers(1, &[4]);
+        host.until_peers(2, &[3]);
+        host.wire.write("/libxl/3/device/vif/0/vlan", "20");
+        host.until_peers(2, &[]);
+        host.until_peers(3, &[]);
+    }
+
+    fn guests_that_dom0_routes_for_do_not_meet(host) {
+        for domid in 1..=4 {
+            host.create(domid, &format!("g{domid}"), None);
+            host.ready(domid, u64::from(domid) + 0xa0);
+        }
+        for domid in [3, 4] {
+            host.wire.write(&format!("/libxl/{domid}/device/vif/0/script"), "/etc/xen/scripts/vif-route");
+        }
+        let _helper = host.run();
+        host.until_peers(1, &[2]);
+        assert_eq!((host.told(3, "self"), host.told(4, "self")), (None, None));
+    }
+
     fn sixty_four_guests_all_meet(host) {
         let domids: Vec<u16> = (1..=64).collect();
         for domid in &domids {
