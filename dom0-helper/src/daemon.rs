@@ -115,7 +115,7 @@ impl<S: Store> Daemon<S> {
         for (domid, garbage) in self.model.look_at_all(&self.store, domids).await? {
             self.count(domid, garbage);
         }
-        self.settle(None).await?;
+        self.settle(&[]).await?;
         Ok(watches)
     }
 
@@ -182,8 +182,10 @@ impl<S: Store> Daemon<S> {
         self.care.iter_mut().filter_map(when).min()
     }
 
-    /// Looks once at every guest that is due and has budget left.
+    /// Looks once at every guest that is due and has budget left, and then does what follows: to find
+    /// that takes a comparison of all guests with all, however many have changed.
     async fn look_at_due(&mut self) -> Result<(), StoreError> {
+        let (mut causes, mut told) = (Vec::new(), false);
         for domid in self.due.keys().copied().collect::<Vec<_>>() {
             let Some(care) = self.care.get_mut(&domid) else {
                 self.due.remove(&domid);
@@ -205,23 +207,35 @@ impl<S: Store> Daemon<S> {
                 };
                 self.due.entry(other).or_default().merge(hint);
             }
-            if looked.changed || hint.told {
-                self.settle(Some(domid)).await?;
+            if looked.changed {
+                causes.push(domid);
             }
+            told |= hint.told;
+        }
+        if told || !causes.is_empty() {
+            self.settle(&causes).await?;
         }
         Ok(())
     }
 
-    /// Does what follows from the model. What it takes is charged to the guest that caused it, if
-    /// one did.
-    async fn settle(&mut self, cause: Option<Domid>) -> Result<(), StoreError> {
+    /// Does what follows from the model. A step is charged to the guest that it is about, if that has
+    /// changed; the others to all that have, in equal parts.
+    async fn settle(&mut self, causes: &[Domid]) -> Result<(), StoreError> {
         let plan = self.model.plan();
         let counts = apply(&self.store, &plan.actions, &mut self.model.found).await?;
-        if let Some(domid) = cause {
-            self.charge(domid, plan.actions.len().try_into().unwrap_or(u32::MAX));
+        let mut others = 0_usize;
+        for action in &plan.actions {
+            match causes.iter().find(|cause| action.concerns(**cause)) {
+                Some(cause) => self.charge(*cause, 1),
+                None => others += 1,
+            }
+        }
+        let part = others.div_ceil(causes.len().max(1));
+        for cause in causes {
+            self.charge(*cause, part.try_into().unwrap_or(u32::MAX));
         }
         if !plan.actions.is_empty() {
-            debug!(?cause, ?counts, "brought up to date");
+            debug!(?causes, ?counts, "brought up to date");
         }
         for warning in plan.warnings.difference(&self.warnings) {
             if let Some(care) = self.care.get_mut(&warning.domid) {
@@ -285,7 +299,7 @@ impl<S: Store> Daemon<S> {
             self.model.forget(*domid);
         }
         if !gone.is_empty() {
-            self.settle(None).await?;
+            self.settle(&[]).await?;
         }
         Ok(())
     }

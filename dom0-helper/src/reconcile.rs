@@ -113,6 +113,12 @@ impl Action {
             Self::Remove(at) | Self::Write(at, _) => *at,
         }
     }
+
+    /// Whether it tells a guest something, or others about it.
+    pub fn concerns(&self, domid: Domid) -> bool {
+        let at = self.at();
+        at.domid == domid || at.node == Node::HelperPeer(domid)
+    }
 }
 
 #[cfg(test)]
