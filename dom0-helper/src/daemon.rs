@@ -66,11 +66,14 @@ pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<
     let mut interrupt = on(SignalKind::interrupt())?;
 
     let mut daemon = Daemon::new(store, config, crate::dom0::addresses);
-    let _watches = daemon.start().await?;
-    notify::ready();
-    info!(guests = daemon.model.guests.len(), "serving");
+    let work = async {
+        let _watches = daemon.start().await?;
+        notify::ready();
+        info!(guests = daemon.model.guests.len(), "serving");
+        daemon.serve().await
+    };
     tokio::select! {
-        ended = daemon.serve() => ended?,
+        ended = work => ended?,
         _ = terminate.recv() => info!("told to stop; channels go on without xlnetd"),
         _ = interrupt.recv() => info!("told to stop; channels go on without xlnetd"),
     }
