@@ -41,10 +41,15 @@ impl Xs {
     /// Connects to the socket, `$XENSTORED_PATH` or the usual one, else to the kernel's device.
     ///
     /// # Errors
-    /// [`StoreError::Connect`] if there is neither.
+    /// [`StoreError::Connect`] if there is neither, [`StoreError::Denied`] if this user may not.
     pub async fn connect() -> Result<Self, StoreError> {
         match in_time(XsTokio::new()).await {
             Some(Ok(xs)) => Ok(Self(xs)),
+            Some(Err(error)) if error.kind() == ErrorKind::PermissionDenied => {
+                Err(StoreError::Denied {
+                    request: "connect".into(),
+                })
+            }
             Some(Err(error)) => Err(StoreError::Connect {
                 reason: error.to_string(),
             }),
