@@ -48,11 +48,15 @@ use crate::store::xs::Xs;
 /// What the program does: the command that its arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "xlnetd", &mut std::io::stdout());
-        return ExitCode::SUCCESS;
-    }
     log::init(cli.global.verbose);
+    if let Command::Completions { shell } = cli.command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "xlnetd", &mut script);
+        return match status::print(String::from_utf8_lossy(&script).trim_end()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

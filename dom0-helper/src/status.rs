@@ -2,7 +2,7 @@
 
 //! `xlnetd status`: the guests, their groups and addresses, and what is wrong.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use comfy_table::{presets, Table};
 use serde::Serialize;
@@ -175,16 +175,18 @@ pub fn show(model: &Model, holder: Option<String>, output: &Output) -> Result<()
     Ok(())
 }
 
-/// Prints a line, or lines.
+/// Prints a line, or lines. A reader that has left has seen enough.
 ///
 /// # Errors
-/// If standard output cannot be written, as when its reader has left.
+/// If standard output cannot be written.
 pub fn print(text: &str) -> Result<(), Error> {
-    let written = writeln!(std::io::stdout(), "{text}");
-    written.map_err(|source| Error::System {
-        doing: "write to standard output".into(),
-        source,
-    })
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(Error::System {
+            doing: "write to standard output".into(),
+            source,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Prints a value as JSON.
