@@ -130,7 +130,7 @@ kernel_state() { # family
 	ip "-$1" -N -o -force -batch - <<-END || echo failed
 	rule show
 	route show table all proto $XR_PROTO
-	${uplink:+addr show dev $uplink scope global}
+	addr show scope global
 	${dev:+addr show dev $dev}
 	${dev:+neigh show dev $dev nud permanent}
 	END

@@ -46,7 +46,8 @@ relevant() { # line of ip monitor
 	[ "$1" != "$reminder" ] || return 0
 	[ -n "$dev" ] && [ -n "$uplink" ] || return 0
 	case $1 in
-	*" $dev"[\ :@]*) return 0 ;;
+	# A global address, of whatever device, may lie in a network behind a peer.
+	*" $dev"[\ :@]* | *' scope 0 '*) return 0 ;;
 	*" $uplink"[\ :@]* | *" $XR_UPLINK_MAC "*) ;;
 	# That of nobody's routes has been deleted by reconcile.
 	Deleted*"lookup $XR_TABLE"*)

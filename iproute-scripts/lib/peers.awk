@@ -141,8 +141,8 @@ function want_prefixes(p,    i, dest, hex, len, fam, mine) {
 			warn("not routed: " dest_text[dest] ", as peer " peer_domid[p] " has no address of that family to send to")
 			continue
 		}
-		# Such a prefix would take the uplink's own subnet, and with it every neighbour that is no peer.
-		for (mine in own_rank)
+		# Such a prefix would take the subnet of the uplink, or of another device, and with it every neighbour there.
+		for (mine in any_own)
 			if (inside(mine, hex, len))
 				break
 			else

@@ -2,7 +2,7 @@
 #
 # Compares what the peer list asks for with what the kernel holds. It decides and changes nothing.
 # Input: for each family a line "family 4" or "family 6", then what `ip -N -o` prints of rules, routes of our protocol,
-# the uplink's global addresses, the device's IPv4 addresses and its permanent neighbours; "failed" if it could not. The rest comes in XR_* of the environment.
+# global addresses, the device's IPv4 addresses and its permanent neighbours; "failed" if it could not. The rest comes in XR_* of the environment.
 #
 # XR_MODE=plan prints one action per line:
 #   4 <line>       a line for `ip -4 -batch`; 6 <line>: the same for `ip -6`; 0 <line>: for one `ip -batch`, as processes are
@@ -86,7 +86,10 @@ function have_address(    hex, len) {
 		return
 	len = $5 == "peer" ? $6 : $4
 	hex = parse_addr($5 == "peer" ? $4 : substr($4, 1, index($4, "/") - 1))
-	if (hex == "" || (hex in own_rank))
+	if (hex == "")
+		return
+	any_own[hex] = 1
+	if ($2 != uplink || (hex in own_rank))
 		return
 	own_addr[fam, ++own[fam]] = hex
 	own_len[fam, own[fam]] = substr(len, index(len, "/") + 1) + 0

@@ -85,6 +85,19 @@ equal "$(routes 4)" "$GOOD
 10.0.0.3 dev xlnet0 proto 88 src 10.0.0.1"
 ok "its address is routed, the prefix is not"
 
+ip link add other type veth peer name far-other
+ip addr add 172.17.0.1/16 dev other
+peers "$(peer 3 "$MAC3" 1 10.0.0.3,172.16.0.0/12)" "$good"
+exits 0 "$route" reconcile
+ok "a peer with a prefix that contains another device's subnet"
+equal "$(routes 4)" "$GOOD
+10.0.0.3 dev xlnet0 proto 88 src 10.0.0.1"
+ok "its address is routed, the prefix is not"
+ip link del other
+exits 0 "$route" reconcile
+equal "$(routes 4 | grep -c '^172.16.0.0/12 via 10.0.0.3 ')" 1
+ok "once that device is gone, the prefix is"
+
 peers "$good colour=blue" "something new"
 exits 0 "$route" reconcile
 ok "unknown fields and lines are passed over"

@@ -83,6 +83,17 @@ exec 7>&-
 eventually sh -c "\"$route\" status"
 ok "and goes then"
 
+peers "$(peer 3 "$MAC3" 1 10.0.0.3,172.16.0.0/12)"
+tell
+behind() { routes 4 | grep -q '^172.16.0.0/12 via 10.0.0.3 '; }
+eventually behind
+ok "a network behind a peer is routed"
+ip link add other type veth peer name far-other
+ip addr add 172.17.0.1/16 dev other
+eventually holds "10.0.0.3 dev xlnet0 proto 88 src 10.0.0.1"
+ok "and not any more when another device has a part of it"
+ip link del other
+
 peers
 tell
 eventually gone
@@ -143,7 +154,8 @@ eventually sh -c "! kill -0 $child"
 ok "and its listener with it"
 equal "$(find "$tmp/run" -name 'monitor*')" ""
 ok "leaving no file"
-equal "$(grep -v -e "malformed line of the peer list: peer domid=4" -e "10.0.0.4 is claimed by peers 4 and 5" "$tmp/monitor.err")" ""
+equal "$(grep -v -e "malformed line of the peer list: peer domid=4" -e "10.0.0.4 is claimed by peers 4 and 5" \
+	-e "172.16.0.0/12 of peer 3 contains" "$tmp/monitor.err")" ""
 ok "it had nothing else to complain of"
 
 "$route" monitor 2>"$tmp/monitor.err" &
