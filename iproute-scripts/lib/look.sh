@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 #
 # What xlnet-route sees: the device and its peer list, the uplink, sysctls, and netlink's state through `ip`. Sourced by
-# xlnet-route; reads only. Files are read by the shell itself, as processes are dear in a small guest.
+# xlnet-route; reads only. Files, but the list, are read by the shell itself, as processes are dear in a small guest.
 #
 # read_line assigns by name, and the XR_* are for the awk programs.
 # shellcheck disable=SC2154,SC2034
@@ -101,7 +101,9 @@ look() { # flush: 1 to want nothing
 	uplink=
 	if [ -n "$dev" ]; then
 		[ "$1" = 1 ] || XR_PEERS=$sysfs/$dev/xlnet/peers
-		read_line head "$sysfs/$dev/xlnet/peers"
+		# The driver makes the whole text for each read of it, and the shell reads bytes.
+		peers_text=$(cat "$sysfs/$dev/xlnet/peers" 2>/dev/null) || :
+		head=${peers_text%%"$nl"*}
 		case $head in
 		*' uplink-mac='*)
 			XR_UPLINK_MAC=${head#*' uplink-mac='}

@@ -9,7 +9,7 @@
 
 # The peer list that is routed, as address=MAC of each, into $listed. A list that changes meanwhile leaves it as it was,
 # and is a failure.
-read_list() {
+read_list() { # as lib/look.sh has read it
 	list=, first='' last=''
 	while IFS= read -r line; do
 		case $line in
@@ -24,7 +24,9 @@ read_list() {
 			done
 			;;
 		esac
-	done <"$sysfs/$dev/xlnet/peers"
+	done <<-END
+		$peers_text
+	END
 	[ -n "$last" ] && [ "$first" = "$last" ] || return 1
 	listed=$list
 }
@@ -35,7 +37,7 @@ see() { # sets sight, empty if there was none
 	sight=
 	if [ -z "$dev" ]; then
 		listed=,
-	elif ! { read_list; } 2>/dev/null; then
+	elif ! read_list; then
 		return
 	fi
 	sight="$dev $ifindex $XR_UP $XR_V6 $XR_UPLINK $XR_UPLINK_MAC $XR_CLAIM,$XR_RP_ALL,$XR_RP_DEV,$XR_RP_UPLINK $listed"
