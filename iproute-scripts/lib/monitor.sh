@@ -144,9 +144,11 @@ follow() {
 
 # Reads what has come so far, up to a line of our own.
 drain() {
-	printf 'xlnet-route\n' >/proc/self/fd/8
+	# Of another process, as the pipe may be full.
+	printf 'xlnet-route\n' >/proc/self/fd/8 &
 	line=
 	until [ "$line" = xlnet-route ]; do next_event; done
+	wait "$!" || :
 }
 
 next_event() { # sets line
