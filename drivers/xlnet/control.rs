@@ -94,6 +94,12 @@ struct State {
     forgotten: Counters,
     /// Bit n: transmit queue n belongs to a channel.
     queues: u64,
+    /// The data path's table is not that of the sessions.
+    outdated: bool,
+    /// The list of peers has changed since that was last announced.
+    news: bool,
+    /// The state of a channel has.
+    path_news: bool,
 }
 
 /// The control task of a device, which it owns.
@@ -127,6 +133,9 @@ impl Control {
             sessions: KVVec::new(),
             forgotten: Counters::new(),
             queues: 1,
+            outdated: false,
+            news: false,
+            path_news: false,
         };
         Arc::pin_init(
             pin_init!(Self {
@@ -254,19 +263,16 @@ impl Control {
             }
             _ => {}
         }
-        let mut changed = false;
         if !state.leaving {
             self.announce(state)?;
             if self.stale.xchg(0, Full) != 0 {
-                let read = self
-                    .read_identity(state.epoch)
-                    .and_then(|identity| Ok(identity | self.read_entries(state)?))
+                self.read_identity(state)
+                    .and_then(|()| self.read_entries(state))
                     .inspect_err(|_| self.stale.store(1, Relaxed))?;
-                changed |= read;
             }
         }
         let up = self.shared.is_up();
-        changed |= self.listed_up.xchg(up.into(), Full) != u32::from(up);
+        state.news |= self.listed_up.xchg(up.into(), Full) != u32::from(up);
 
         let may_open = up && !state.leaving;
         let mut cx = self.context(state);
@@ -283,25 +289,30 @@ impl Control {
             }
             !over
         });
-        changed |= list_changed;
         let next = sessions.iter().filter_map(Session::next_look).min();
         let gone = before != sessions.len();
         state.sessions = sessions;
-        if changed || gone {
+        state.news |= list_changed;
+        state.path_news |= path_changed;
+        state.outdated |= state.news || gone;
+        if state.outdated {
             self.publish_table(state)?;
+            state.outdated = false;
         }
         // Not earlier, as a channel that is up by now loses nothing, and a bridge may not forward yet what
         // an uplink sends as soon as it can.
         self.end_arrival(state);
         let leaving = state.leaving;
+        let news = core::mem::take(&mut state.news);
+        let path_news = core::mem::take(&mut state.path_news);
         drop(guard);
 
-        if changed {
+        if news {
             self.shared.generation.add(1, Relaxed);
             // What routes is told at once; a uevent gets to it by way of udev's queue and workers.
             self.device.device().announce_change();
             self.device.device().uevent(c"XLNET_EVENT=peers");
-        } else if path_changed {
+        } else if path_news {
             self.shared.generation.add(1, Relaxed);
             // For a guest that is suspended, udev would work on it as the guest goes on, when its uplink
             // needs the processor.

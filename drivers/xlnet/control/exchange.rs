@@ -57,9 +57,9 @@ impl Control {
         Ok(())
     }
 
-    /// Reads who we are; true if that has changed.
-    pub(super) fn read_identity(&self, epoch: u64) -> Result<bool> {
-        let told = nodes::read_identity()?.filter(|told| told.epoch == epoch);
+    /// Reads who we are.
+    pub(super) fn read_identity(&self, state: &mut State) -> Result {
+        let told = nodes::read_identity()?.filter(|told| told.epoch == state.epoch);
         let known = self.shared.identity();
         let same = match (&told, &known) {
             (Some(told), Some(known)) => *told == **known,
@@ -67,11 +67,12 @@ impl Control {
             _ => false,
         };
         if same {
-            return Ok(false);
+            return Ok(());
         }
+        state.news = true;
         let Some(told) = told else {
             self.shared.named.store(0, Relaxed);
-            return Ok(true);
+            return Ok(());
         };
         let new_mac = known.is_none_or(|known: Arc<HelperSelf>| known.mac != told.mac);
         if new_mac {
@@ -80,14 +81,13 @@ impl Control {
         let told = Arc::new(told, GFP_KERNEL)?;
         drop(self.shared.last_identity.replace(Some(told)));
         self.shared.named.store(1, Relaxed);
-        Ok(true)
+        Ok(())
     }
 
     /// Reads the helper's entries into the sessions. What could not be read is left as it is.
-    pub(super) fn read_entries(&self, state: &mut State) -> Result<bool> {
+    pub(super) fn read_entries(&self, state: &mut State) -> Result {
         let domid = state.domid.ok_or(EAGAIN)?;
         let known = self.shared.identity().is_some();
-        let mut changed = false;
         let mut entries: KVVec<(DomId, PeerEntry)> = KVVec::new();
         if known {
             nodes::read_entries(&mut entries)?;
@@ -96,7 +96,7 @@ impl Control {
             let entry = entries
                 .iter()
                 .find(|(peer, entry)| session.is_for(*peer, entry));
-            changed |= session.set_entry(entry.map(|(_, entry)| entry))?;
+            state.news |= session.set_entry(entry.map(|(_, entry)| entry))?;
         }
         for (peer, entry) in entries.iter() {
             if state
@@ -122,8 +122,8 @@ impl Control {
             state
                 .sessions
                 .push(Session::new(peer, role, *entry), GFP_KERNEL)?;
-            changed = true;
+            state.news = true;
         }
-        Ok(changed)
+        Ok(())
     }
 }
