@@ -10,6 +10,7 @@
 //! Locks: [`Control::state`] is held for a whole run. Below it are taken the RTNL, the peers' hold
 //! locks, and the channels' locks. The callbacks that hold the RTNL only trigger a run.
 
+mod arrival;
 mod context;
 mod deadline;
 mod exchange;
@@ -18,10 +19,11 @@ mod nodes;
 mod session;
 mod stall;
 
+pub(crate) use arrival::Release;
+
 use crate::{
     net::{
         device,
-        ops::UPLINK_QUEUE,
         work::{
             Task,
             Work, //
@@ -37,6 +39,7 @@ use crate::{
         DomId, //
     },
 };
+use arrival::ARRIVE_LOOK_MS;
 use context::Context;
 use deadline::Deadline;
 use kernel::{
@@ -69,12 +72,6 @@ const LEAVE_STEPS: u32 = 150;
 /// How long the uplink is given to send what was taken back, in milliseconds: a guest that is suspended
 /// loses what its uplink has not sent.
 const UPLINK_MS: i64 = 200;
-
-/// How long a guest that goes on waits at most for its uplink, in milliseconds.
-const ARRIVE_MS: u32 = 3_000;
-
-/// How often it looks meanwhile.
-const ARRIVE_LOOK_MS: u32 = 20;
 
 /// What there is.
 struct State {
@@ -157,7 +154,7 @@ impl Control {
         {
             let mut state = self.state.lock();
             state.leaving = true;
-            state.arriving = None;
+            self.end_arrival(&mut state);
             if state.announced {
                 let _ = nodes::write_self(&self.own(&state, GuestState::Leaving));
             }
@@ -187,25 +184,6 @@ impl Control {
         self.shared.last_leave_ms.store(took, Relaxed);
     }
 
-    /// Begins anew, as another instance and perhaps in another domain or on another host. Process
-    /// context; the control task may still be frozen.
-    pub(crate) fn arrive(&self) {
-        let mut state = self.state.lock();
-        state.epoch = random_u64().max(1);
-        state.domid = None;
-        state.announced = false;
-        state.leaving = false;
-        state.arriving = Some(Deadline::after(ARRIVE_MS));
-        self.stale.store(1, Relaxed);
-        self.shared.claim.lock().1 = true;
-        if self.waits_for_uplink() {
-            // It would throw them away.
-            self.device.device().stop_queue(UPLINK_QUEUE);
-        }
-        drop(state);
-        self.shared.control.trigger();
-    }
-
     /// What the data path and the callbacks share with this.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -233,29 +211,13 @@ impl Control {
         Ok(())
     }
 
-    /// Whether the uplink is not connected again. What we and the routing script do to come back would
-    /// take the processor and xenstore from it, while all traffic is to go by it.
-    fn waits_for_uplink(&self) -> bool {
-        self.shared
-            .last_identity
-            .get()
-            .is_some_and(|identity| self.device.device().waits_for_carrier(&identity.uplink_mac))
-    }
-
-    /// Lets go what has waited for the uplink.
-    fn end_arrival(&self, state: &mut State) {
-        if state.arriving.take().is_some() {
-            self.device.device().wake_queue(UPLINK_QUEUE);
-        }
-    }
-
     /// One comparison of what should be with what is.
     fn reconcile(&self) -> Result {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         match state.arriving {
             Some(limit) if limit.passed() => self.end_arrival(state),
-            Some(_) if self.waits_for_uplink() => {
+            Some(_) if self.hold_for_uplink() => {
                 // The helper can list us and our peers meanwhile. What fails is tried again at once.
                 let _ = self.announce(state);
                 self.shared.control.trigger_in(ARRIVE_LOOK_MS);

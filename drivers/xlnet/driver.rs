@@ -3,7 +3,10 @@
 //! The module: one device, made when the module is loaded.
 
 use crate::{
-    control::Control,
+    control::{
+        Control,
+        Release, //
+    },
     net::work,
     shared::Shared,
     xen::{
@@ -22,6 +25,7 @@ pub(crate) struct Xlnet {
     watch: Option<Watch<Control>>,
     worker: Option<work::Registration<Control>>,
     watcher: Option<work::Registration<Shared>>,
+    releaser: Option<work::Registration<Release>>,
     control: Arc<Control>,
 }
 
@@ -34,6 +38,7 @@ impl kernel::Module for Xlnet {
         let control = Control::new()?;
         let worker = work::Registration::new(control.clone());
         let watcher = work::Registration::new(control.shared().clone());
+        let releaser = work::Registration::new(Arc::new(Release(control.clone()), GFP_KERNEL)?);
         *control.shared().sleeper.lock() = Some(control.clone());
         // The watch calls once when it is made, which starts everything.
         let watch = Watch::new(c"xlnet/0", control.clone())
@@ -42,6 +47,7 @@ impl kernel::Module for Xlnet {
             watch: Some(watch),
             worker: Some(worker),
             watcher: Some(watcher),
+            releaser: Some(releaser),
             control,
         })
     }
@@ -55,5 +61,6 @@ impl Drop for Xlnet {
         self.control.leave();
         drop(self.worker.take());
         drop(self.watcher.take());
+        drop(self.releaser.take());
     }
 }

@@ -61,6 +61,9 @@ pub(crate) struct Shared {
     /// Runs the control task.
     #[pin]
     pub(crate) control: Work,
+    /// Runs what ends the wait for the uplink.
+    #[pin]
+    pub(crate) release: Work,
     /// Runs the watch.
     #[pin]
     pub(crate) watch: Work,
@@ -126,6 +129,7 @@ impl Shared {
         Arc::pin_init(
             pin_init!(Self {
                 control <- Work::new(),
+                release <- Work::new(),
                 watch <- Work::new(),
                 watching: Atomic::new(0),
                 ring_shift: Atomic::new(RING_SHIFT),

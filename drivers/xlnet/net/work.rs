@@ -73,6 +73,12 @@ impl Work {
         unsafe { bindings::xlnet_work_trigger_in(self.inner.get(), ms) };
     }
 
+    /// Runs the task after `ms` milliseconds, and not at what was the time before. Any context.
+    pub(crate) fn restart_in(&self, ms: u32) {
+        // SAFETY: As in `trigger()`.
+        unsafe { bindings::xlnet_work_restart_in(self.inner.get(), ms) };
+    }
+
     /// Runs the task soon, in a thread that it may keep for long. Any context.
     pub(crate) fn trigger_long(&self) {
         // SAFETY: As in `trigger()`.

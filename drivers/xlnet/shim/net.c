@@ -271,6 +271,11 @@ void xlnet_work_trigger_in(struct delayed_work *work, unsigned int ms)
 	queue_delayed_work(system_freezable_wq, work, msecs_to_jiffies(ms));
 }
 
+void xlnet_work_restart_in(struct delayed_work *work, unsigned int ms)
+{
+	mod_delayed_work(system_freezable_wq, work, msecs_to_jiffies(ms));
+}
+
 void xlnet_work_trigger_long(struct delayed_work *work)
 {
 	queue_delayed_work(system_dfl_wq, work, 0);

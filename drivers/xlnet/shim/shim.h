@@ -111,6 +111,7 @@ void xlnet_skb_mark_for_recycle(struct sk_buff *skb);
 void xlnet_init_delayed_work(struct delayed_work *work, work_func_t func);
 void xlnet_work_trigger(struct delayed_work *work);
 void xlnet_work_trigger_in(struct delayed_work *work, unsigned int ms);
+void xlnet_work_restart_in(struct delayed_work *work, unsigned int ms);
 void xlnet_work_trigger_long(struct delayed_work *work);
 unsigned long xlnet_switches(void);
 const struct task_struct *xlnet_current(void);
