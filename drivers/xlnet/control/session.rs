@@ -189,8 +189,6 @@ impl Session {
     /// Has the peer be one that has gone.
     fn depart(&mut self) {
         self.entry = None;
-        // No traffic may ask again, and a moment that has passed would have the session looked at all
-        // the time.
         self.retry = None;
         self.peer.set_departed(true);
         self.linger = Some(Deadline::after(LINGER_MS));
@@ -201,8 +199,13 @@ impl Session {
         self.feed_channel(cx);
         if self.entry.is_none() {
             tx::discard_hold(cx.dev, &self.peer, false);
+            // No traffic may ask again, and a moment that has passed would have the session looked at all
+            // the time.
+            self.retry = None;
             self.feed(cx, Event::Withdrawn);
         } else if !may_open {
+            // A moment that has passed would have the session looked at all the time.
+            self.may_retry();
             self.feed(cx, Event::Leave);
         } else {
             self.feed_entry(cx);

@@ -133,16 +133,20 @@ impl Session {
     }
 
     pub(super) fn feed_traffic(&mut self, cx: &mut Context<'_>) {
-        if let Some(retry) = self.retry {
-            if !retry.passed() {
-                return;
-            }
-            self.retry = None;
+        if self.may_retry() && matches!(self.state, State::Idle { .. }) && self.peer.take_wanted() {
+            self.feed(cx, Event::Traffic);
+        }
+    }
+
+    /// Whether traffic need not wait before it asks for a channel, or not any more.
+    pub(super) fn may_retry(&mut self) -> bool {
+        if self.retry.is_some_and(|retry| !retry.passed()) {
+            return false;
+        }
+        if self.retry.take().is_some() {
             self.shunned = false;
             with_bh_disabled(|| self.peer.hold.lock().set_open(true));
         }
-        if matches!(self.state, State::Idle { .. }) && self.peer.take_wanted() {
-            self.feed(cx, Event::Traffic);
-        }
+        true
     }
 }
