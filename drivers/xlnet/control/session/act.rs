@@ -53,6 +53,7 @@ impl Session {
                     .publish(cx, self.state.number().unwrap_or(0), None)
                     .is_err()
                 {
+                    self.failed();
                     return Some(Event::Timeout);
                 }
             }
