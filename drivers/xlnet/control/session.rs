@@ -15,6 +15,7 @@ use super::{
     },
 };
 use crate::{
+    net::napi::with_bh_disabled,
     peer::{
         Path,
         Peer, //
@@ -181,6 +182,9 @@ impl Session {
         if back {
             self.peer.set_departed(false);
             self.linger = None;
+            if !matches!(self.state, State::Up { .. }) {
+                with_bh_disabled(|| self.peer.hold.lock().set_open(true));
+            }
         }
         self.entry = Some(*entry);
         Ok(news)

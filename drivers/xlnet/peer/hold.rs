@@ -19,7 +19,7 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Makes one that takes no frames yet.
+    /// Makes one that takes frames.
     ///
     /// # Errors
     ///
