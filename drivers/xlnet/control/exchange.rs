@@ -119,6 +119,9 @@ impl Control {
             {
                 peer.want();
             }
+            for session in state.sessions.iter_mut() {
+                session.make_way(&peer);
+            }
             state
                 .sessions
                 .push(Session::new(peer, role, *entry), GFP_KERNEL)?;

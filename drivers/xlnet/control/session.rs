@@ -132,6 +132,19 @@ impl Session {
             && (self.abandoned || self.peer.domid != peer.domid)
     }
 
+    /// Ends at once if it is what is left of `peer`, which has let go of everything as it began anew, and
+    /// whose frames find the session that follows. Else one that begins anew all the time would leave
+    /// one after the other.
+    pub(super) fn make_way(&mut self, peer: &Peer) {
+        let earlier = (self.peer.mac, self.peer.uplink_mac) == (peer.mac, peer.uplink_mac);
+        if self.entry.is_none() && earlier {
+            self.linger = Some(Deadline::after(0));
+            if matches!(self.state, State::Up { .. } | State::Draining { .. }) {
+                self.deadline = Some(Deadline::after(0));
+            }
+        }
+    }
+
     /// Whether there is no channel, nor one being made.
     pub(super) fn is_closed(&self) -> bool {
         self.link.is_none() && matches!(self.state, State::Idle { .. } | State::Fault { .. })
@@ -144,7 +157,9 @@ impl Session {
 
     /// Milliseconds until the session wants to be looked at again.
     pub(super) fn next_look(&self) -> Option<u32> {
-        let next = [self.deadline, self.retry, self.idle, self.linger]
+        // Until then, what closes the channel says when to look.
+        let linger = self.linger.filter(|_| self.is_closed());
+        let next = [self.deadline, self.retry, self.idle, linger]
             .iter()
             .flatten()
             .map(|deadline| deadline.left().max(1))
