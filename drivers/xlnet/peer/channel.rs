@@ -198,8 +198,12 @@ impl Channel {
                 return true;
             }
         };
-        if self.seen.xchg(state, Full) == state {
+        let seen = self.seen.xchg(state, Full);
+        if state == seen {
             return false;
+        }
+        if state < seen {
+            self.set_fault(PeerFault::BadState);
         }
         self.shared.control.trigger();
         true

@@ -24,7 +24,7 @@ pub enum PeerFault {
     BadBuffers,
     /// A record extends past the published end of the ring's contents.
     Truncated,
-    /// A state word holds none of the defined values.
+    /// A state word holds none of the defined values, or one that comes before what it held.
     BadState,
     /// The control page does not start with the protocol's magic number.
     BadMagic,

@@ -59,6 +59,7 @@ const BREACHES: &[(&str, &str)] = &[
     ("buffers", "bad-buffers"),
     ("truncated", "truncated"),
     ("state", "bad-state"),
+    ("state-back", "bad-state"),
 ];
 
 /// What the victim must throw away, and count, without closing the channel; nothing if there is nothing to throw away.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Impossible records, and an impossible state.
+//! Impossible records, and impossible states.
 
 use anyhow::Result;
 use xlnet_proto::{
@@ -21,7 +21,8 @@ pub(super) const ACTS: &[Act] = &[
     Act::new("flags", |attack| changed(attack, 4, &2_u16.to_le_bytes())),
     Act::new("buffers", |attack| changed(attack, 6, &1_u16.to_le_bytes())),
     Act::new("truncated", truncated),
-    Act::new("state", state),
+    Act::new("state", |attack| state(attack, 7)),
+    Act::new("state-back", |attack| state(attack, 0)),
 ];
 
 /// Bytes of the frame in a record that is wrong otherwise.
@@ -64,9 +65,9 @@ const fn state_word(role: Role) -> u32 {
     }
 }
 
-fn state(attack: &mut Attack) -> Result<Ending> {
+fn state(attack: &mut Attack, value: u8) -> Result<Ending> {
     let channel = attack.proven()?;
-    channel.scribble(state_word(channel.role), 7);
+    channel.scribble(state_word(channel.role), value);
     channel.port.kick();
     Ok(attack.after_breach(&channel))
 }
