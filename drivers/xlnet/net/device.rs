@@ -306,6 +306,10 @@ unsafe extern "C" fn setup<T: Driver>(dev: *mut bindings::net_device) {
         (*dev).stat_ops = stats::table::<T>();
         (*dev).sysfs_groups[0] = sysfs::group::<T>();
         bindings::xlnet_set_devtype(dev, pm::device_type::<T>());
+        // Frames are rewritten and queued, so they must be the device's alone.
+        bindings::xlnet_no_skb_sharing(dev);
+        // The locks of a channel are not made for transmission with interrupts disabled.
+        bindings::xlnet_no_netpoll(dev);
         bindings::xlnet_set_pcpu_stat_type(dev, bindings::netdev_stat_type_NETDEV_PCPU_STAT_DSTATS);
         (*dev).features = FEATURES;
         (*dev).hw_features = FEATURES;

@@ -82,6 +82,16 @@ void xlnet_set_devtype(struct net_device *dev, const struct device_type *type)
 	SET_NETDEV_DEVTYPE(dev, type);
 }
 
+void xlnet_no_skb_sharing(struct net_device *dev)
+{
+	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
+}
+
+void xlnet_no_netpoll(struct net_device *dev)
+{
+	dev->priv_flags |= IFF_DISABLE_NETPOLL;
+}
+
 void xlnet_set_pcpu_stat_type(struct net_device *dev, enum netdev_stat_type type)
 {
 	dev->pcpu_stat_type = type;

@@ -60,6 +60,8 @@ struct net_device *xlnet_kobj_netdev(struct kobject *kobj);
 struct net_device *xlnet_device_netdev(struct device *dev);
 void xlnet_netdev_lockdep_set_classes(struct net_device *dev);
 void xlnet_set_devtype(struct net_device *dev, const struct device_type *type);
+void xlnet_no_skb_sharing(struct net_device *dev);
+void xlnet_no_netpoll(struct net_device *dev);
 void xlnet_set_pcpu_stat_type(struct net_device *dev, enum netdev_stat_type type);
 
 /* Transmit queues. */
