@@ -140,11 +140,15 @@ impl Device {
         }
     }
 
-    /// Stops a transmit queue; a frame that is being transmitted still goes. Any context.
+    /// Stops a transmit queue, before whatever the caller reads next; a frame that is being transmitted
+    /// still goes. Any context.
     #[inline]
     pub(crate) fn stop_queue(&self, queue: u16) {
         // SAFETY: By the type invariants; the queue's number is one of ours.
-        unsafe { bindings::xlnet_txq_stop(self.as_ptr(), ops::clamp_queue(queue)) };
+        unsafe {
+            bindings::xlnet_txq_stop(self.as_ptr(), ops::clamp_queue(queue));
+            bindings::xlnet_mb_after_stop();
+        }
     }
 
     /// Whether a transmit queue is stopped by us.

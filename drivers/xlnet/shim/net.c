@@ -102,6 +102,11 @@ void xlnet_txq_stop(struct net_device *dev, unsigned int index)
 	netif_tx_stop_queue(netdev_get_tx_queue(dev, index));
 }
 
+void xlnet_mb_after_stop(void)
+{
+	smp_mb__after_atomic();
+}
+
 bool xlnet_txq_stopped(const struct net_device *dev, unsigned int index)
 {
 	return netif_tx_queue_stopped(netdev_get_tx_queue(dev, index));

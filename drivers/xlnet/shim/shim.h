@@ -66,6 +66,7 @@ void xlnet_set_pcpu_stat_type(struct net_device *dev, enum netdev_stat_type type
 
 /* Transmit queues. */
 void xlnet_txq_stop(struct net_device *dev, unsigned int index);
+void xlnet_mb_after_stop(void);
 bool xlnet_txq_stopped(const struct net_device *dev, unsigned int index);
 void xlnet_txq_wake(struct net_device *dev, unsigned int index);
 bool xlnet_netdev_xmit_more(void);
