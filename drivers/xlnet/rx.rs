@@ -86,6 +86,8 @@ pub(crate) fn take(
         dev.count_rx_dropped();
         return None;
     }
+    // Of a frame to be segmented, the kernel looks at the headers.
+    skb.set_network_header(header.ethertype);
     if skb.apply(&record.header().virtio).is_err() {
         peer.stats.rx_bad_offload.add(1);
         dev.count_rx_dropped();
