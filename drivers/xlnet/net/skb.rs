@@ -250,8 +250,7 @@ impl SkBuff {
         let fits = if self.is_gso() {
             self.segments_fit(mtu)
         } else {
-            // SAFETY: Both are valid.
-            unsafe { bindings::is_skb_forwardable(uplink, self.as_ptr()) }
+            self.len().saturating_sub(14) <= mtu
         };
         if !fits {
             return Err((self, EMSGSIZE));
