@@ -43,31 +43,30 @@ use kernel::{
 /// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
 const FIXED_ROWS: u32 = 6;
 
-/// The counters of the peer that a queue belongs to.
-fn of_queue(
-    shared: &Shared,
-    queue: u16,
-    get: impl FnOnce(&Counters) -> QueueStats,
-) -> Option<QueueStats> {
-    let table = shared.table.get()?;
-    let peer = table
-        .all()
-        .find(|peer| queue != UPLINK_QUEUE && peer.queue() == queue)?;
-    Some(get(&peer.stats))
-}
-
-/// The counters of all peers without a queue, and of those that are no more.
-fn queueless(shared: &Shared, get: impl Fn(&Counters) -> QueueStats) -> QueueStats {
+/// The counters of the peers with this queue; [`UPLINK_QUEUE`] stands for those without one, and for
+/// those that are no more.
+fn of_queue(shared: &Shared, queue: u16, get: impl Fn(&Counters) -> QueueStats) -> QueueStats {
     let Some(table) = shared.table.get() else {
         return (0, 0);
     };
-    let (mut frames, mut bytes) = get(table.forgotten());
-    for peer in table.all().filter(|peer| peer.queue() == UPLINK_QUEUE) {
+    let (mut frames, mut bytes) = match queue {
+        UPLINK_QUEUE => get(table.forgotten()),
+        _ => (0, 0),
+    };
+    for peer in table.all().filter(|peer| peer.queue() == queue) {
         let more = get(&peer.stats);
         frames = frames.wrapping_add(more.0);
         bytes = bytes.wrapping_add(more.1);
     }
     (frames, bytes)
+}
+
+/// The same of a queue whose frames count as those of the device.
+fn of_channels(shared: &Shared, queue: u16, get: impl Fn(&Counters) -> QueueStats) -> QueueStats {
+    match queue {
+        UPLINK_QUEUE => (0, 0),
+        _ => of_queue(shared, queue, get),
+    }
 }
 
 fn tx_stats(stats: &Counters) -> QueueStats {
@@ -162,15 +161,18 @@ impl Driver for Shared {
     }
 
     fn tx_queue_stats(&self, queue: u16) -> QueueStats {
-        of_queue(self, queue, tx_stats).unwrap_or((0, 0))
+        of_channels(self, queue, tx_stats)
     }
 
     fn rx_queue_stats(&self, queue: u16) -> QueueStats {
-        of_queue(self, queue, rx_stats).unwrap_or((0, 0))
+        of_channels(self, queue, rx_stats)
     }
 
     fn base_stats(&self) -> (QueueStats, QueueStats) {
-        (queueless(self, rx_stats), queueless(self, tx_stats))
+        (
+            of_queue(self, UPLINK_QUEUE, rx_stats),
+            of_queue(self, UPLINK_QUEUE, tx_stats),
+        )
     }
 
     fn ring_bytes(&self) -> u32 {
