@@ -47,11 +47,12 @@ impl<T: Poll> Napi<T> {
     /// Makes an instance that no device knows yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            // SAFETY: All zeroes is what `netif_napi_add()` and `napi_schedule_prep()` expect of an
-            // instance that was not added: its state has no bit set.
+            // SAFETY: All zeroes is what `netif_napi_add()` expects of an instance that was not added,
+            // but for the bit that it sets itself, and that keeps one from being scheduled.
             inner <- unsafe {
                 pin_init::pin_init_from_closure(|slot: *mut Opaque<bindings::napi_struct>| {
                     core::ptr::write_bytes(slot, 0, 1);
+                    bindings::xlnet_napi_hold(Opaque::cast_into(slot));
                     Ok::<(), core::convert::Infallible>(())
                 })
             },

@@ -33,7 +33,8 @@ pub(crate) trait Task: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// While `owner` is not null a [`Registration`] keeps the task it points at alive.
+/// While `owner` is not null and the C work item not disabled, a [`Registration`] keeps the task it points
+/// at alive.
 #[pin_data]
 pub(crate) struct Work {
     #[pin]

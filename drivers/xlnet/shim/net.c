@@ -138,6 +138,11 @@ void xlnet_netif_napi_del(struct napi_struct *napi)
 	netif_napi_del(napi);
 }
 
+void xlnet_napi_hold(struct napi_struct *napi)
+{
+	napi->state = NAPIF_STATE_SCHED;
+}
+
 void xlnet_napi_schedule(struct napi_struct *napi)
 {
 	napi_schedule(napi);

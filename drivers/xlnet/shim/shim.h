@@ -76,6 +76,7 @@ void xlnet_txq_trans_update(struct net_device *dev, unsigned int index);
 void xlnet_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
 			  int (*poll)(struct napi_struct *, int));
 void xlnet_netif_napi_del(struct napi_struct *napi);
+void xlnet_napi_hold(struct napi_struct *napi);
 void xlnet_napi_schedule(struct napi_struct *napi);
 void xlnet_napi_schedule_in(struct napi_struct *napi, u64 ns);
 void xlnet_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
