@@ -155,6 +155,9 @@ impl<'a> Tests<'a> {
 
     fn lint(&mut self) -> Result<()> {
         self.check("rustfmt", cargo().args(["fmt", "--all", "--check"]));
+        let fuzz = "tests/fuzz/Cargo.toml";
+        let args = ["fmt", "--manifest-path", fuzz, "--check"];
+        self.check("rustfmt of the fuzzers", cargo().args(args));
         self.check(
             "clippy",
             cargo().args([
@@ -180,7 +183,7 @@ impl<'a> Tests<'a> {
         Ok(())
     }
 
-    /// The tree's shell scripts: what git knows and begins as one.
+    /// The tree's shell scripts: what git knows and is called or begins as one.
     fn scripts(&self) -> Result<Vec<PathBuf>> {
         let mut git = Command::new("git");
         git.args([
@@ -193,9 +196,14 @@ impl<'a> Tests<'a> {
         let names = command::output(git.current_dir(self.project.root()))?;
         let scripts = names.split('\0').map(PathBuf::from).filter(|path| {
             fs::read(self.project.root().join(path)).is_ok_and(|text| {
-                [b"#!/bin/sh\n".as_slice(), b"#!/bin/bash\n"]
-                    .iter()
-                    .any(|start| text.starts_with(start))
+                let first = text.split(|byte| *byte == b'\n').next();
+                let begins = [
+                    b"#!/bin/sh".as_slice(),
+                    b"#!/bin/bash",
+                    b"#!/usr/bin/env bash",
+                ];
+                path.extension().is_some_and(|end| end == "sh")
+                    || first.is_some_and(|line| begins.contains(&line))
             })
         });
         Ok(scripts.collect())
