@@ -45,13 +45,13 @@ pub fn close(results: &[Checked], json: bool) -> bool {
     let passed: u32 = results.iter().map(|result| result.passed).sum();
     let failed: u32 = results.iter().map(|result| result.failed).sum();
     println!("{passed} passed, {failed} failed");
-    failed == 0
+    failed == 0 && passed > 0
 }
 
 /// Adds up what test programs say of themselves: cargo's `test result: ok. 3 passed; 0 failed; …`, and the closing line
-/// `3 passed, 0 failed` of scripts.
-pub fn counted(output: &str) -> (u32, u32) {
-    let (mut passed, mut failed) = (0, 0);
+/// `3 passed, 0 failed` of scripts. `None` if there is no such line.
+pub fn counted(output: &str) -> Option<(u32, u32)> {
+    let mut sum = None;
     for line in output.lines() {
         let (line, separator) = match line
             .strip_prefix("test result: ")
@@ -63,11 +63,11 @@ pub fn counted(output: &str) -> (u32, u32) {
         let mut parts = line.split(separator);
         let mut number = |word: &str| parts.next()?.strip_suffix(word)?.parse::<u32>().ok();
         if let (Some(good), Some(bad)) = (number(" passed"), number(" failed")) {
-            passed += good;
-            failed += bad;
+            let (passed, failed) = sum.unwrap_or((0, 0));
+            sum = Some((passed + good, failed + bad));
         }
     }
-    (passed, failed)
+    sum
 }
 
 #[cfg(test)]
@@ -78,7 +78,11 @@ mod tests {
     fn closing_lines_add_up() {
         let text = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 1 ignored; 0 measured\n\
                     test result: FAILED. 1 passed; 3 failed; 0 ignored\n10 passed, 1 failed\n";
-        assert_eq!(counted(text), (13, 4));
-        assert_eq!(counted("all is well\n"), (0, 0));
+        assert_eq!(counted(text), Some((13, 4)));
+        assert_eq!(
+            counted("test result: ok. 0 passed; 0 failed; 0 ignored"),
+            Some((0, 0))
+        );
+        assert_eq!(counted("all is well\n"), None);
     }
 }
