@@ -180,8 +180,13 @@ impl Flow {
         let name = format!("{transport} flow {} to {}", from.name(), to.name());
         eventually(&format!("{name}: the receiver listens"), || {
             ensure!(!receiver.is_finished(), "it has ended");
-            let protocol = if transport == "udp" { "udp" } else { "tcp" };
-            let find = format!("grep -q ':{port:04X} ' /proc/net/{protocol}");
+            // The local address is the first; of TCP, a socket that listens has the state 0A.
+            let (protocol, rest) = match transport {
+                "udp" => ("udp", ""),
+                _ => ("tcp", "[0-9A-F]+:0000 0A "),
+            };
+            let find =
+                format!("grep -Eq '^ *[0-9]+: [0-9A-F]+:{port:04X} {rest}' /proc/net/{protocol}");
             Ok(to.try_sh(&find)?.success())
         })?;
         let sender = from.spawn(&format!(
