@@ -15,6 +15,7 @@ const BAD: &[&str] = &[
     "KASAN: ",
     "INFO: trying to register non-static key",
     "new suspected memory leaks",
+    "Kernel memory leak detector disabled",
     "ref_tracker: ",
     "Oops: ",
     "general protection",

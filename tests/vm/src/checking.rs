@@ -87,7 +87,7 @@ fn grant(guest: &Guest) -> Result<u64> {
 pub(crate) fn no_leaks(bed: &Bed) -> Result<()> {
     // It believes only what it finds twice, and not of what is younger than five seconds.
     let script = format!(
-        "{MOUNT}; cd /sys/kernel/debug; sleep 6; echo scan > kmemleak; echo scan > kmemleak; cat kmemleak; echo clear > kmemleak"
+        "{MOUNT}; set -e; cd /sys/kernel/debug; sleep 6; echo scan > kmemleak; echo scan > kmemleak; cat kmemleak; echo clear > kmemleak"
     );
     let scan = |guest: &Guest| -> Result<()> {
         // Scenarios may end guests, and PV guests have another kernel.
