@@ -3,11 +3,12 @@
 
 use std::{
     fs,
+    panic::{catch_unwind, AssertUnwindSafe},
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 
 use crate::{
     bed::{Bed, Maker},
@@ -123,7 +124,10 @@ fn run_one(
     name: &str,
     scenario: impl FnOnce(&mut Bed) -> Result<()>,
 ) -> (Result<()>, Option<Bed>) {
-    let result = scenario(&mut bed).and_then(|()| {
+    // The panic's own words are on standard error by then; the scenarios that follow have beds of their own.
+    let ran = catch_unwind(AssertUnwindSafe(|| scenario(&mut bed)));
+    let ran = ran.unwrap_or_else(|_| bail!("it panicked, as said above"));
+    let result = ran.and_then(|()| {
         if maker.is_checking() {
             checking::no_leaks(&bed)?;
         }
