@@ -164,10 +164,14 @@ fn sum(place: &Agent, files: &str) -> Result<u64> {
 /// A counter that belongs to peer `domid`; 0 if that is no peer.
 ///
 /// # Errors
-/// If there is no xlnet0.
+/// If there is no xlnet0, or no peer has such a counter.
 pub fn counter(guest: &Agent, domid: u32, name: &str) -> Result<u64> {
     let figures = Figures::read(guest)?;
-    Ok(figures.get(&format!("peer{domid}_{name}")).unwrap_or(0))
+    let peer = format!("peer{domid}_");
+    if !figures.0.keys().any(|name| name.starts_with(&peer)) {
+        return Ok(0);
+    }
+    figures.get(&format!("{peer}{name}"))
 }
 
 /// How long, in milliseconds of the guest's time, its driver took to let go of all channels when it was last suspended.
