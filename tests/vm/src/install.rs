@@ -48,7 +48,7 @@ fn guest_by_hand(bed: &mut Bed) -> Result<()> {
     let (g1, g2) = (bed.g(1)?, bed.g(2)?);
     g1.put("/root/tree.tar", &tree()?)?;
     g1.sh(
-        "mkdir -p /root/tree && tar -x -C /root/tree -f /root/tree.tar
+        "set -e; mkdir -p /root/tree && tar -x -C /root/tree -f /root/tree.tar
         rmmod xlnet
         mv /usr/lib/modules/$(uname -r)/updates/xlnet.ko /root/xlnet.ko && depmod
         /root/tree/iproute-scripts/install.sh --uninstall",
@@ -59,7 +59,7 @@ fn guest_by_hand(bed: &mut Bed) -> Result<()> {
     );
 
     g1.sh(
-        "cp /root/xlnet.ko /usr/lib/modules/$(uname -r)/updates/ && depmod
+        "set -e; cp /root/xlnet.ko /usr/lib/modules/$(uname -r)/updates/ && depmod
         /root/tree/iproute-scripts/install.sh
         modprobe xlnet",
     )?;

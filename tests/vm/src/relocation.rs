@@ -91,6 +91,7 @@ fn beside_a_paused_peer(bed: &mut Bed) -> Result<()> {
         flow.await_more(u64::from(RATE))?;
         bed.sh(&format!("xl pause {name}"))?;
         let begun = counter(guest, domid, "tx_frames")?;
+        let before = Figures::read(guest)?.sum("tx_recalled");
         let sent = eventually("frames lie in the channel", || {
             Ok(counter(guest, domid, "tx_frames")? >= begun + u64::from(RATE))
         });
@@ -102,7 +103,7 @@ fn beside_a_paused_peer(bed: &mut Bed) -> Result<()> {
         guest.restore(FILE)?;
         bed.sh(&format!("rm {FILE}"))?;
         bed.await_guest(guest)?;
-        let recalled = Figures::read(guest)?.sum("tx_recalled");
+        let recalled = Figures::read(guest)?.sum("tx_recalled") - before;
         ensure!(
             recalled >= u64::from(RATE),
             "{recalled} frames were taken back"
