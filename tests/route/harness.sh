@@ -12,7 +12,8 @@ root=$(cd -P -- "${0%/*}/../../.." && pwd)
 route=$root/iproute-scripts/xlnet-route
 case_name=${0##*/}
 case_name=${case_name%.sh}
-count=0 failures=0
+# unwanted: a command has exited as it should not, which the next `ok` tells of, whatever else came between.
+count=0 failures=0 unwanted=0
 export LC_ALL=C
 
 MAC_UP=02:00:00:00:00:01 MAC_X=02:58:00:00:00:01
@@ -91,6 +92,8 @@ peer() { # domid mac route addresses
 
 ok() { # description; the status of the last command decides
 	result=$?
+	if [ "$unwanted" = 1 ]; then result=1; fi
+	unwanted=0
 	count=$((count + 1))
 	if [ "$result" = 0 ]; then
 		printf 'ok %s - %s: %s\n' "$count" "$case_name" "$1"
@@ -119,6 +122,7 @@ exits() { # status command...
 			printf '%s: exit %s, wanted %s\n' "$*" "$status" "$wanted"
 			cat "$tmp/out" "$tmp/err"
 		} >"$tmp/detail"
+		unwanted=1
 		return 1
 	}
 }
@@ -154,7 +158,7 @@ events_of() {
 		ip addr del 192.0.2.1/32 dev lo
 		sleep 0.05
 	done
-	"$@"
+	"$@" || printf 'exit %s\n' $?
 	ip addr add 192.0.2.2/32 dev lo
 	until grep -q 192.0.2.2 "$tmp/events"; do sleep 0.05; done
 	ip addr del 192.0.2.2/32 dev lo
