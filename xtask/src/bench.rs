@@ -191,6 +191,13 @@ fn measure(
         let memory = progress.step("memory of a peer", || memory::measure(&bed, &pair.from))?;
         boot.idle_peer = Some(memory);
     }
+    // What follows from loading the module, and from peers that have gone, would slow the first figures.
+    for pair in &pairs {
+        for guest in [&pair.from, &pair.to] {
+            bystander::settle(guest)?;
+        }
+        pair.join()?;
+    }
     let total = u64::from(rounds) * (tests.len() * ROUND.len()) as u64;
     let bar = progress.bar("measuring", total);
     let mut before = Usage::read(&bed, &pairs)?;

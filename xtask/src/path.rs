@@ -47,6 +47,14 @@ impl Pair {
             netperf::serve(guest)?;
             guest.add_plain_ip()?;
         }
+        let pair = Self { from, to };
+        pair.join()?;
+        Ok(pair)
+    }
+
+    /// Waits for the channel.
+    pub fn join(&self) -> Result<()> {
+        let Self { from, to } = self;
         let what = format!("{} and {} are joined", from.name(), to.name());
         let entry = format!("peer domid={} ", to.domid()?);
         // The first packet asks for the channel; until it stands, packets take the uplink.
@@ -56,8 +64,7 @@ impl Pair {
             Ok(peers
                 .lines()
                 .any(|line| line.starts_with(&entry) && line.contains(" state=up route=1 ")))
-        })?;
-        Ok(Self { from, to })
+        })
     }
 
     /// Where to send so that it takes `path`.

@@ -3,7 +3,10 @@
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use xlnet_lab::netperf::{self, Test, Unit};
+use xlnet_lab::{
+    guest::Guest,
+    netperf::{self, Test, Unit},
+};
 use xlnet_vm_tests::{
     quantile::{median, spread},
     Bed,
@@ -26,6 +29,14 @@ const LOAD: &str = "modprobe xlnet
 const SETTLE: &str =
     "udevadm settle; [ ! -e /sys/class/net/xlnet0 ] || xlnet-route status >/dev/null
     sleep 5; udevadm settle";
+
+/// Waits for that.
+///
+/// # Errors
+/// If the guest does not answer.
+pub fn settle(guest: &Guest) -> Result<()> {
+    guest.sh(SETTLE).map(drop)
+}
 
 /// One test, with the module loaded in the guest and without it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,14 +81,14 @@ pub fn measure(bed: &Bed, pair: &Pair, seconds: u32, rounds: u32) -> Result<Vec<
         .collect();
     let guest = &pair.from;
     let mut loaded = true;
-    guest.sh(SETTLE)?;
+    settle(guest)?;
     for _ in 0..rounds {
         // With, without; without, with: what drifts meanwhile touches both alike.
         for turn in 0..2 {
             if turn == 1 {
                 guest.sh(if loaded { "rmmod xlnet" } else { LOAD })?;
                 loaded = !loaded;
-                guest.sh(SETTLE)?;
+                settle(guest)?;
             }
             for entry in &mut all {
                 let figures = netperf::measure(guest, entry.test, DOM0, seconds)?;
@@ -91,7 +102,7 @@ pub fn measure(bed: &Bed, pair: &Pair, seconds: u32, rounds: u32) -> Result<Vec<
     }
     if !loaded {
         guest.sh(LOAD)?;
-        guest.sh(SETTLE)?;
+        settle(guest)?;
     }
     Ok(all)
 }
