@@ -208,6 +208,7 @@ fn measure(
             series: <[Series; 4]>::default(),
         };
         let mut round_trips = <[Vec<f64>; 4]>::default();
+        let seconds = seconds * stretch(test, &pairs);
         for _ in 0..rounds {
             // Path by path within a round, so that a slow spell of the machine spoils all of them alike.
             for ((series, all), path) in row.series.iter_mut().zip(&mut round_trips).zip(ROUND) {
@@ -231,6 +232,16 @@ fn measure(
     bed.check_logs()?;
     prove(&boot)?;
     Ok(boot)
+}
+
+/// How many times longer a measurement takes in which several flows run at once. Their rates are summed, and they do not
+/// begin at one moment: some tenths of a second apart in a guest, a second or so in several.
+fn stretch(test: Test, pairs: &[Pair]) -> u32 {
+    match (test, pairs) {
+        (Test::TcpStreams { .. } | Test::TcpBothWays { .. }, [_]) => 3,
+        (_, [_]) => 1,
+        _ => 10,
+    }
 }
 
 /// Runs `test` in all pairs at once. Rates are summed.
