@@ -19,7 +19,7 @@ use crate::{
     plot,
 };
 use lines::Lines;
-use report::{p99, Boot, Report, Row, Series};
+use report::{Boot, Report, Row, Series};
 use setting::Setting;
 use usage::Usage;
 
@@ -222,9 +222,7 @@ fn measure(
             }
         }
         if row.unit == Unit::Milliseconds {
-            for (series, all) in row.series.iter_mut().zip(round_trips) {
-                series.p99 = Some(p99(&all));
-            }
+            row.note_tails(round_trips);
         }
         boot.rows.push(row);
     }

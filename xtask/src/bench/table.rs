@@ -43,11 +43,6 @@ pub fn show(boot: &Boot) {
     for row in &boot.rows {
         show_cost(row);
     }
-    println!(
-        "Dom0, s for each GB of all streams together: uplink {:.2}, xlnet0 {:.2}",
-        boot.dom0_per_gigabyte(Path::Uplink),
-        boot.dom0_per_gigabyte(Path::Xlnet0),
-    );
     if boot.setting.is_counted() {
         println!("instructions for a byte, or there and back; of all domains and Xen");
         for row in &boot.rows {
@@ -81,7 +76,8 @@ pub fn show(boot: &Boot) {
 
 fn show_speed(boot: &Boot, row: &Row) {
     let want = target::of(boot.setting, row.test);
-    let mark = |gain: f64, want: f64| if gain < want { "!" } else { " " };
+    // What is no number is not reached, either.
+    let mark = |gain: f64, want: f64| if gain >= want { " " } else { "!" };
     let (uplink, loopback) = (row.gain(Path::Uplink), row.gain(Path::Loopback));
     let percent = |path| 100.0 * row.spread(path);
     let loopback_want = if want.loopback > 0.0 {
