@@ -14,13 +14,19 @@ use crate::{
     },
     peer::Path,
     proto::{
-        frame::EthernetHeader,
+        frame::{
+            EthernetHeader,
+            Prefix, //
+        },
         layout::{
             RING_SHIFT_MAX,
             RING_SHIFT_MIN,
             VERSION, //
         },
-        schema::Claims, //
+        schema::{
+            Claims,
+            List, //
+        }, //
     },
     shared::{
         Shared,
@@ -237,6 +243,10 @@ fn write_peers(shared: &Shared, generation: u64, out: &mut dyn fmt::Write) -> fm
             " mac={} uplink-mac={} group={}",
             identity.mac, identity.uplink_mac, identity.group
         )?;
+        if identity.strict {
+            out.write_str(" addr=")?;
+            write_prefixes(&identity.prefixes, out)?;
+        }
     }
     writeln!(out)?;
     let table = shared.table.get();
@@ -255,14 +265,19 @@ fn write_peers(shared: &Shared, generation: u64, out: &mut dyn fmt::Write) -> fm
             path.name(),
             u8::from(shared.is_up() && path != Path::Fault),
         )?;
-        let mut separator = "";
         if let Some(entry) = peer.entry.get() {
-            for prefix in entry.prefixes.iter() {
-                write!(out, "{separator}{prefix}")?;
-                separator = ",";
-            }
+            write_prefixes(&entry.prefixes, out)?;
         }
         writeln!(out)?;
     }
     writeln!(out, "end generation={generation}")
+}
+
+fn write_prefixes(prefixes: &List<Prefix>, out: &mut dyn fmt::Write) -> fmt::Result {
+    let mut separator = "";
+    for prefix in prefixes.iter() {
+        write!(out, "{separator}{prefix}")?;
+        separator = ",";
+    }
+    Ok(())
 }

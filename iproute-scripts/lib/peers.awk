@@ -42,6 +42,7 @@ function read_peers(path,    line, ended) {
 		stop(2, "the peer list is not of version 1: install the xlnet-route that belongs to the driver")
 	generation = F["generation"]
 	group = F["group"] ~ /^[!-~]*$/ ? F["group"] : ""
+	read_held(F["addr"])
 	# The caller chose the uplink by its own reading of this line.
 	if (F["uplink-mac"] != ENVIRON["XR_UPLINK_MAC"])
 		torn()
@@ -54,6 +55,26 @@ function read_peers(path,    line, ended) {
 	close(path)
 	if (!fields(ended, 2) || F["generation"] != generation)
 		torn()
+}
+
+# A guest that is held to its addresses is told them: what it sends from others goes by the uplink.
+function read_held(list,    word, n, i, at, hex) {
+	n = split(list, word, ",")
+	for (i = 1; i <= n; i++) {
+		at = index(word[i], "/")
+		hex = parse_addr(at ? substr(word[i], 1, at - 1) : word[i])
+		if (hex == "")
+			continue
+		held_addr[++helds] = hex
+		held_len[helds] = at ? substr(word[i], at + 1) + 0 : addr_bits(hex)
+	}
+}
+
+function is_held(hex,    i) {
+	for (i = 1; i <= helds; i++)
+		if (inside(hex, held_addr[i], held_len[i]))
+			return 1
+	return 0
 }
 
 function read_peer(line) {
@@ -163,12 +184,13 @@ function add_route(p, dest, toward, via,    fam) {
 	routed[fam]++
 }
 
-# The guest's own address to send from: same subnet first, then not deprecated, then not temporary.
+# The guest's own address to send from: one that it is held to first, then same subnet, not deprecated, not temporary.
 function source_for(hex,    i, fam, best, score, top) {
 	fam = family_of(hex)
 	top = -1
 	for (i = 1; i <= own[fam]; i++) {
-		score = own_rank[own_addr[fam, i]] + (inside(hex, own_addr[fam, i], own_len[fam, i]) ? 4 : 0)
+		score = own_rank[own_addr[fam, i]] + (inside(hex, own_addr[fam, i], own_len[fam, i]) ? 4 : 0) + \
+			(is_held(own_addr[fam, i]) ? 8 : 0)
 		if (score > top) {
 			top = score
 			best = own_addr[fam, i]

@@ -13,7 +13,7 @@ route=$root/iproute-scripts/xlnet-route
 case_name=${0##*/}
 case_name=${case_name%.sh}
 # unwanted: a command has exited as it should not, which the next `ok` tells of, whatever else came between.
-count=0 failures=0 unwanted=0
+count=0 failures=0 unwanted=0 held=
 export LC_ALL=C
 
 MAC_UP=02:00:00:00:00:01 MAC_X=02:58:00:00:00:01
@@ -76,11 +76,12 @@ link_sysfs() {
 	done
 }
 
-# The driver's peer list; each argument is a whole line.
+# The driver's peer list; each argument is a whole line. held: the addresses this guest is held to, if it is.
 peers() {
 	generation=$((generation + 1))
 	{
-		printf 'xlnet version=1 generation=%s mac=%s uplink-mac=%s group=test\n' "$generation" "$MAC_X" "$MAC_UP"
+		printf 'xlnet version=1 generation=%s mac=%s uplink-mac=%s group=test%s\n' "$generation" "$MAC_X" "$MAC_UP" \
+			"${held:+ addr=$held}"
 		[ $# = 0 ] || printf '%s\n' "$@"
 		printf 'end generation=%s\n' "$generation"
 	} >"$tmp/sys/xlnet0/xlnet/peers"

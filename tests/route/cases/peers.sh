@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Peers appear, change, and go: IPv4, IPv6, prefixes behind a peer, peers that are not to be routed.
-# shellcheck disable=SC2154  # the harness's variables
+# shellcheck disable=SC2034,SC2154  # the harness's variables
 set -u
 # shellcheck source=/dev/null
 . "${0%/*}/../harness.sh"
@@ -92,6 +92,21 @@ exits 0 "$route" status
 ok "status: in sync"
 equal "$(events_of "$route" reconcile)" ""
 ok "a second reconcile changes nothing"
+
+# More addresses than those that Dom0 knows; IPv6 lists the newest first.
+ip addr add 10.0.0.5/24 dev eth7
+ip addr add fd00::5/64 dev eth7 nodad
+held=10.0.0.5,fd00::1,10.8.0.0/16
+peers "$(peer 2 "$MAC2" 1 10.0.0.2,fd00::2)"
+exits 0 "$route" reconcile
+equal "$(routes 4)/$(routes 6)" "10.0.0.2 dev xlnet0 proto 88 src 10.0.0.5/fd00::2 dev xlnet0 proto 88 src fd00::1"
+ok "it sends from an address that it is held to"
+held=
+ip addr del 10.0.0.5/24 dev eth7
+ip addr del fd00::5/64 dev eth7
+peers "$(peer 2 "$MAC2" 1 10.0.0.2,10.9.0.0/16,fd00::2,fd09::/32,10.0.0.21/32)"
+exits 0 "$route" reconcile
+ok "and from what there is if it is not"
 
 # Someone else meddles: what is ours is put right, what is theirs is left.
 ip route del 10.0.0.2 table 5000
