@@ -14,19 +14,13 @@ use crate::{
     },
     peer::Path,
     proto::{
-        frame::{
-            EthernetHeader,
-            Prefix, //
-        },
+        frame::EthernetHeader,
         layout::{
             RING_SHIFT_MAX,
             RING_SHIFT_MIN,
             VERSION, //
         },
-        schema::{
-            Claims,
-            List, //
-        }, //
+        schema::Claims, //
     },
     shared::{
         Shared,
@@ -244,8 +238,7 @@ fn write_peers(shared: &Shared, generation: u64, out: &mut dyn fmt::Write) -> fm
             identity.mac, identity.uplink_mac, identity.group
         )?;
         if identity.strict {
-            out.write_str(" addr=")?;
-            write_prefixes(&identity.prefixes, out)?;
+            write!(out, " addr={}", identity.prefixes)?;
         }
     }
     writeln!(out)?;
@@ -266,18 +259,9 @@ fn write_peers(shared: &Shared, generation: u64, out: &mut dyn fmt::Write) -> fm
             u8::from(shared.is_up() && path != Path::Fault),
         )?;
         if let Some(entry) = peer.entry.get() {
-            write_prefixes(&entry.prefixes, out)?;
+            write!(out, "{}", entry.prefixes)?;
         }
         writeln!(out)?;
     }
     writeln!(out, "end generation={generation}")
-}
-
-fn write_prefixes(prefixes: &List<Prefix>, out: &mut dyn fmt::Write) -> fmt::Result {
-    let mut separator = "";
-    for prefix in prefixes.iter() {
-        write!(out, "{separator}{prefix}")?;
-        separator = ",";
-    }
-    Ok(())
 }

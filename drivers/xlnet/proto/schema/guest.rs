@@ -165,11 +165,6 @@ impl Claims {
 
 impl fmt::Display for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for ip in self.0.iter() {
-            write!(f, "{separator}{ip}")?;
-            separator = " ";
-        }
-        Ok(())
+        self.0.write(f, " ")
     }
 }

@@ -206,12 +206,7 @@ fn write_addresses(
     if prefixes.is_empty() {
         return Ok(());
     }
-    let mut lead = " addr=";
-    for prefix in prefixes.iter() {
-        write!(f, "{lead}{prefix}")?;
-        lead = ",";
-    }
-    write!(f, " strict={}", u8::from(strict))
+    write!(f, " addr={prefixes} strict={}", u8::from(strict))
 }
 
 /// Whether the guest with the station address `mac` may send from `source`: from its addresses if it is

@@ -2,6 +2,8 @@
 
 //! Short lists without allocation.
 
+use core::fmt;
+
 use super::MAX_ADDRS;
 
 /// At most [`MAX_ADDRS`] values, in order.
@@ -54,6 +56,25 @@ impl<T: Copy> List<T> {
             }
         }
         Some(list)
+    }
+}
+
+impl<T: Copy + fmt::Display> List<T> {
+    /// Writes the values separated by `separator`.
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, separator: &str) -> fmt::Result {
+        let mut lead = "";
+        for value in self.iter() {
+            write!(f, "{lead}{value}")?;
+            lead = separator;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Copy + fmt::Display> fmt::Display for List<T> {
+    /// Separated by commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, ",")
     }
 }
 
