@@ -15,7 +15,7 @@ use crate::{
     helper,
     leaks::Holdings,
     pair::Pair,
-    path_log::PathWatch,
+    path_log::{PathWatch, Return},
     policy::all_joined,
     quantile::{median, quantile},
     view::{await_peers, join, state_of},
@@ -141,8 +141,8 @@ struct Log {
     lost: [u64; 2],
     /// Milliseconds that the driver took to let go of all channels.
     leave_ms: Vec<u32>,
-    /// Milliseconds of the guest's time from its going on, where its peer is, to its uplink's carrier and to the channel.
-    joined_ms: Vec<(Option<u64>, u64)>,
+    /// How it came to the channel where its peer is.
+    returns: Vec<Return>,
 }
 
 impl fmt::Display for Log {
@@ -160,10 +160,13 @@ impl fmt::Display for Log {
         if !self.leave_ms.is_empty() {
             write!(f, "; ms to let go: {}", histogram(&self.leave_ms))?;
             write!(f, "; ms from going on to the channel")?;
-            for (connected, joined) in &self.joined_ms {
-                write!(f, ", {joined}")?;
-                if let Some(connected) = connected {
+            for back in &self.returns {
+                write!(f, ", {}", back.joined)?;
+                if let Some(connected) = back.connected {
                     write!(f, " (uplink {connected})")?;
+                }
+                if let Some(listed) = back.listed {
+                    write!(f, " (peer {listed})")?;
                 }
             }
         }
@@ -221,7 +224,7 @@ fn travel(bed: &mut Bed, trips: u32, xlnet: bool) -> Result<Log> {
         flows.await_more(&back)?;
         windows.extend([(begun, between), (between, uptime(&stays)?)]);
     }
-    log.joined_ms = watch.stop()?.joined_ms();
+    log.returns = watch.stop()?.returns();
     let (from, to) = flows.stop()?;
     for (stalls, report) in log.stalls.iter_mut().zip(&from) {
         stalls.extend(
@@ -245,9 +248,9 @@ fn compare(bed: &mut Bed, trips: u32) -> Result<()> {
     let with = travel(bed, trips, true)?;
     eprintln!("with xlnet: {with}");
     ensure!(
-        with.joined_ms.len() >= trips as usize,
+        with.returns.len() >= trips as usize,
         "the channel came back {} times of {trips}",
-        with.joined_ms.len()
+        with.returns.len()
     );
     for number in [1, 2] {
         bed.g(number)?.sh("rmmod xlnet")?;

@@ -18,6 +18,19 @@ enum What {
     Resumed,
     /// Its uplink has a carrier again.
     Connected,
+    /// It has a peer again.
+    Listed,
+}
+
+/// How a guest that went on came to have a channel: milliseconds of its time from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// To its uplink's carrier, if that came before the channel.
+    pub connected: Option<u64>,
+    /// To the first peer that its helper named, if that was seen.
+    pub listed: Option<u64>,
+    /// To the channel.
+    pub joined: u64,
 }
 
 /// What was seen.
@@ -66,6 +79,7 @@ impl PathLog {
                 "down" => changes.push((What::Down, at)),
                 "resumed" => changes.push((What::Resumed, at)),
                 "connected" => changes.push((What::Connected, at)),
+                "listed" => changes.push((What::Listed, at)),
                 "ended" => ended = Some(at),
                 _ => bail!("no such change: {line:?}"),
             }
@@ -87,7 +101,7 @@ impl PathLog {
             match what {
                 What::Up => since = Some(at),
                 What::Down => stood.extend(since.take().map(|from| (from, at))),
-                What::Resumed | What::Connected => {}
+                What::Resumed | What::Connected | What::Listed => {}
             }
         }
         stood.extend(since.map(|from| (from, self.ended)));
@@ -98,21 +112,29 @@ impl PathLog {
             .collect()
     }
 
-    /// Of each channel that came after the guest went on: the milliseconds of its time from there to the uplink's carrier, if
-    /// that came before, and to the channel.
+    /// Each channel that came after the guest went on.
     #[must_use]
-    pub fn joined_ms(&self) -> Vec<(Option<u64>, u64)> {
-        let (mut resumed, mut connected) = (None, None);
-        let mut joined = Vec::new();
+    pub fn returns(&self) -> Vec<Return> {
+        let (mut resumed, mut connected, mut listed) = (None, None, None);
+        let mut returns = Vec::new();
         for &(what, at) in &self.changes {
+            let since = resumed.map(|from| at - from);
             match what {
-                What::Resumed => (resumed, connected) = (Some(at), None),
-                What::Connected => connected = connected.or(resumed.map(|from| at - from)),
-                What::Up => joined.extend(resumed.take().map(|from| (connected, at - from))),
+                What::Resumed => (resumed, connected, listed) = (Some(at), None, None),
+                What::Connected => connected = connected.or(since),
+                What::Listed => listed = listed.or(since),
+                What::Up => {
+                    resumed = None;
+                    returns.extend(since.map(|joined| Return {
+                        connected,
+                        listed,
+                        joined,
+                    }));
+                }
                 What::Down => {}
             }
         }
-        joined
+        returns
     }
 }
 
@@ -122,10 +144,18 @@ mod tests {
 
     #[test]
     fn a_log_tells_how_long_a_channel_took() {
-        let text = "begun 5\nup 0\ndown 500\nresumed 510\nconnected 600\nresumed 900\nup 1000\ndown 1500\nup 2000\n\
-            resumed 2100\nconnected 2150\nup 2300\nconnected 2400\nended 2450\n";
+        let text = "begun 5\nup 0\ndown 500\nresumed 510\nconnected 600\nlisted 650\nresumed 900\nup 1000\ndown 1500\n\
+            up 2000\nresumed 2100\nconnected 2150\nlisted 2220\nup 2300\nconnected 2400\nended 2450\n";
         let log = PathLog::parse(text).unwrap();
-        assert_eq!(log.joined_ms(), [(None, 100), (Some(50), 200)]);
+        let of = |connected, listed, joined| Return {
+            connected,
+            listed,
+            joined,
+        };
+        assert_eq!(
+            log.returns(),
+            [of(None, None, 100), of(Some(50), Some(120), 200)]
+        );
     }
 
     #[test]

@@ -139,7 +139,7 @@ fn travel(bed: &mut Bed, cache: &Cache) -> Result<(Report, [flow::Report; 2])> {
     })?;
     let [rr, udp] = flows.map(Flow::stop);
     let flows = [rr?, udp?];
-    let (xlnet0, joined_ms) = (path.stop()?.stood(), resumed.stop()?.joined_ms());
+    let (xlnet0, returns) = (path.stop()?.stood(), resumed.stop()?.returns());
 
     let migration = |from: &Phase, ended, to: &Phase, leave_ms, joined_ms| Migration {
         span: (from.span.1, ended),
@@ -156,7 +156,7 @@ fn travel(bed: &mut Bed, cache: &Cache) -> Result<(Report, [flow::Report; 2])> {
             here,
             &after,
             back_ms,
-            joined_ms.last().map(|&(_, ms)| ms),
+            returns.last().map(|back| back.joined),
         ),
     ];
     let [rr, udp] = &flows;

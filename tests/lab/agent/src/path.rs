@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Watches whether a channel with any peer of xlnet0 stands, and whether the uplink has a carrier.
+//! Watches whether xlnet0 has a peer, whether a channel with any stands, and whether the uplink has a carrier.
 //!
 //! Native, because a shell that looks as often fills an emulated guest's processor. Usage: `xlnet-lab-path`. It runs until
 //! SIGTERM, and then prints `begun AT` with the milliseconds since boot, and a line `up AT` or `down AT` for the first look and each
 //! change, with the milliseconds since it began, without those that the system was suspended. `resumed AT` is the first look after
-//! the system was, `connected AT` the first that finds the uplink's carrier again, and `ended AT` the end of the last.
+//! the system was, `connected AT` the first that finds the uplink's carrier again, `listed AT` the first that finds a peer again, and
+//! `ended AT` the end of the last.
 
 use std::{
     fs,
@@ -56,7 +57,7 @@ fn watch() -> Result<(), Failure> {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone())?;
     let begun = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
     let clock = Instant::now();
-    let (mut was_up, mut was_connected) = (None, true);
+    let (mut was_up, mut was_connected, mut was_listed) = (None, true, true);
     let (mut was_suspended, mut changes) = (suspended()?, Vec::new());
     while !stop.load(Ordering::Relaxed) {
         let at = clock.elapsed();
@@ -70,7 +71,13 @@ fn watch() -> Result<(), Failure> {
             changes.push(("connected", at));
         }
         was_connected = connected;
-        let up = fs::read_to_string(PEERS).is_ok_and(|list| list.contains(" state=up "));
+        let peers = fs::read_to_string(PEERS).unwrap_or_default();
+        let listed = peers.contains("peer domid=");
+        if listed && !was_listed {
+            changes.push(("listed", at));
+        }
+        was_listed = listed;
+        let up = peers.contains(" state=up ");
         if was_up.replace(up) != Some(up) {
             changes.push((if up { "up" } else { "down" }, at));
         }
