@@ -55,6 +55,8 @@ install_all() {
 		mv "$DESTDIR$to.new" "$DESTDIR$to"
 	done
 	tell_daemons add
+	# One that runs has read the scripts that were there before.
+	if [ -z "$DESTDIR" ]; then quietly systemctl try-restart 'xlnet-route@*.service'; fi
 	echo "installed xlnet-route in $DESTDIR$PREFIX/sbin; it acts as soon as the xlnet module is loaded (modprobe xlnet)"
 }
 

@@ -51,6 +51,7 @@ fn guest_by_hand(bed: &mut Bed) -> Result<()> {
         "set -e; mkdir -p /root/tree && tar -x -C /root/tree -f /root/tree.tar
         rmmod xlnet
         mv /usr/lib/modules/$(uname -r)/updates/xlnet.ko /root/xlnet.ko && depmod
+        rmdir /usr/lib/modules/$(uname -r)/updates
         /root/tree/iproute-scripts/install.sh --uninstall",
     )?;
     ensure!(
@@ -59,7 +60,8 @@ fn guest_by_hand(bed: &mut Bed) -> Result<()> {
     );
 
     g1.sh(
-        "set -e; cp /root/xlnet.ko /usr/lib/modules/$(uname -r)/updates/ && depmod
+        "set -e; install -D -m 644 /root/xlnet.ko /usr/lib/modules/$(uname -r)/updates/xlnet.ko
+        depmod
         /root/tree/iproute-scripts/install.sh
         modprobe xlnet",
     )?;
@@ -96,7 +98,8 @@ fn dom0_by_hand(bed: &mut Bed) -> Result<()> {
     })?;
 
     on_host(
-        "cp /root/xlnetd /usr/sbin/ && cp /root/xlnetd.service /etc/systemd/system/
+        "install -m 755 /root/xlnetd /usr/sbin/
+        install -m 644 /root/xlnetd.service /etc/systemd/system/
         xlnetd check && systemctl enable --now xlnetd",
     )?;
     ensure!(
