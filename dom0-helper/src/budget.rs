@@ -27,6 +27,12 @@ impl Budget {
         Self::new(now, 1000.0, f64::from(REQUESTS_A_SECOND))
     }
 
+    /// For changes of the lists of peers of others: five at once, as when a driver is loaded anew, one a
+    /// second for long. Each has them look at all their routes.
+    pub fn news(now: Instant) -> Self {
+        Self::new(now, 5.0, 1.0)
+    }
+
     /// For lines of log about one guest: ten at once, one in ten seconds for long.
     pub fn log_lines(now: Instant) -> Self {
         Self::new(now, 10.0, 0.1)

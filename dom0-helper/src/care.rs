@@ -19,6 +19,7 @@ pub struct Care {
     #[allow(dead_code, reason = "held for their drop")]
     watches: Vec<Watch>,
     requests: Budget,
+    news: Budget,
     log: Budget,
     /// Nodes that were not valid, so far.
     garbage: u64,
@@ -36,6 +37,7 @@ impl Care {
             uuid,
             watches,
             requests: Budget::requests(now),
+            news: Budget::news(now),
             log: Budget::log_lines(now),
             garbage: 0,
             waits: 0,
@@ -45,20 +47,22 @@ impl Care {
 
     /// When it may be looked at: now, or later.
     pub fn available(&mut self, now: Instant) -> Result<(), Instant> {
-        self.requests.available(now)
+        let until = [&mut self.requests, &mut self.news].map(|budget| budget.available(now).err());
+        until.into_iter().flatten().max().map_or(Ok(()), Err)
     }
 
     /// Whether it may be looked at now. The first time that it may not is counted and spoken of.
     pub fn may_be_looked_at(&mut self) -> bool {
         let now = Instant::now();
-        let waits = self.requests.available(now).is_err();
+        let waits = self.available(now).is_err();
         if waits && !self.waiting {
             self.waits += 1;
             if self.log.take(now) {
                 warn!(
                     domid = self.domid,
                     total = self.waits,
-                    "its changes ask for more than {REQUESTS_A_SECOND} requests a second: it waits, others do not"
+                    "its changes ask for more than {REQUESTS_A_SECOND} requests a second, or change others' lists of peers more \
+                     than once a second: it waits, others do not; see what its driver does, or deny it"
                 );
             }
         }
@@ -69,6 +73,11 @@ impl Care {
     /// Takes what was used for it.
     pub fn charge(&mut self, used: u32) {
         self.requests.charge(used);
+    }
+
+    /// Takes a change of the lists of peers of others.
+    pub fn charge_news(&mut self) {
+        self.news.charge(1);
     }
 
     /// Whether one more line of log may be about it.

@@ -56,6 +56,9 @@ pub type Widened = BTreeMap<Domid, BTreeSet<Domid>>;
 pub struct Looked {
     /// Whether anything is different.
     pub changed: bool,
+    /// Whether the guest says something else of itself: whether it takes part, as which instance, and
+    /// under which addresses.
+    pub renewed: bool,
     /// Guests that may now talk to more peers than before, and to which: what they say to those is
     /// not known yet.
     pub widened: Widened,
@@ -200,6 +203,9 @@ impl Model {
         looked.requests += reader.requests;
         looked.garbage = reader.garbage;
         looked.changed |= before.as_ref() != Some(&report);
+        looked.renewed = before.as_ref().is_none_or(|before| {
+            (&before.driver, &before.claims) != (&report.driver, &report.claims)
+        });
         self.reports.insert(domid, report);
         Ok(looked)
     }
@@ -255,4 +261,4 @@ fn text<T>(result: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreErro
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -114,6 +114,26 @@ impl Action {
         }
     }
 
+    /// Whether a guest's list of peers changes by it, which has the guest look at all its routes. What
+    /// a peer wants or offers does not change it.
+    pub fn is_news(&self, found: &BTreeMap<Domid, Found>) -> bool {
+        let (Self::Write(at, text), Node::HelperPeer(peer)) = (self, self.at().node) else {
+            return true;
+        };
+        let listed = |text: &String| {
+            let entry = PeerEntry::parse(text.as_bytes()).ok()?;
+            Some(PeerEntry {
+                want: 0,
+                offer: None,
+                ..entry
+            })
+        };
+        let before = found
+            .get(&at.domid)
+            .and_then(|found| found.peers.get(&peer));
+        before.and_then(listed) != listed(text)
+    }
+
     /// Whether it tells a guest something, or others about it.
     pub fn concerns(&self, domid: Domid) -> bool {
         let at = self.at();
@@ -197,6 +217,22 @@ mod tests {
             reconcile(&after, &as_found(&before)),
             [Action::Write(at, entry(5, 1, Some(1)).to_string())]
         );
+    }
+
+    #[test]
+    fn what_a_peer_says_is_no_news_but_who_it_is() {
+        let before = as_found(&told(1, &[(2, entry(5, 0, None))]));
+        let is_news = |peer| {
+            let actions = reconcile(&told(1, &[(2, peer)]), &before);
+            assert!(!actions.is_empty());
+            actions.iter().any(|action| action.is_news(&before))
+        };
+        assert!(!is_news(entry(5, 1, Some(1))));
+        assert!(is_news(entry(6, 0, None)));
+        let mut elsewhere = entry(5, 0, None);
+        assert!(elsewhere.prefixes.push("10.0.0.7/32".parse().unwrap()));
+        assert!(is_news(elsewhere));
+        assert!(reconcile(&told(1, &[]), &before)[0].is_news(&before));
     }
 
     #[test]

@@ -20,12 +20,12 @@ const CONFIGS: [&str; 5] = [
     "learn = true\n[[guest]]\nname = 'g2'\nprefixes = ['10.0.0.128/25']",
 ];
 
-fn home(domid: Domid, node: Node) -> String {
+pub(crate) fn home(domid: Domid, node: Node) -> String {
     InHome { domid, node }.to_string()
 }
 
 /// Five guests on one bridge that behave; `words` is what guest 3 writes instead.
-fn host(words: &[(Node, Vec<u8>)]) -> Memory {
+pub(crate) fn host(words: &[(Node, Vec<u8>)]) -> Memory {
     let store = Memory::default();
     for domid in 1..=5 {
         let root = format!("/libxl/{domid}/device/vif/0");
