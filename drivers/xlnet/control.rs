@@ -244,10 +244,13 @@ impl Control {
         }
         let (list_changed, path_changed) = (cx.list_changed, cx.path_changed);
         let before = sessions.len();
-        sessions.retain(|session| {
-            let over = session.is_over();
-            if over {
-                state.forgotten.absorb(&session.peer().stats);
+        while let Some(over) = sessions.iter().position(Session::is_over) {
+            let Ok(over) = sessions.remove(over) else {
+                break;
+            };
+            let mut others = sessions.iter().map(Session::peer);
+            if !others.any(|other| other.shares_stats(over.peer())) {
+                state.forgotten.absorb(&over.peer().stats);
             }
             !over
         });

@@ -95,8 +95,9 @@ pub(crate) struct Peer {
     /// Frames that wait for the channel. Taken with bottom halves disabled.
     #[pin]
     pub(crate) hold: SpinLock<Hold>,
-    /// What it did.
-    pub(crate) stats: Counters,
+    /// What it did, and what earlier instances of it in the same domain did: a peer that begins anew
+    /// does not wipe out what it has done.
+    pub(crate) stats: Arc<Counters>,
     path: Atomic<u32>,
     queue: Atomic<u32>,
     wanted: Atomic<u32>,
@@ -104,13 +105,22 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Makes a peer that has no channel. Process context.
+    /// Makes a peer that has no channel; `earlier` is another instance of it, if there was one. Process
+    /// context.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(domid: DomId, entry: PeerEntry) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        domid: DomId,
+        entry: PeerEntry,
+        earlier: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>> {
         let (epoch, mac, uplink_mac) = (entry.epoch, entry.mac, entry.uplink_mac);
+        let stats = match earlier {
+            Some(earlier) => earlier.stats.clone(),
+            None => Arc::new(Counters::new(), GFP_KERNEL)?,
+        };
         let entry = Arc::new(entry, GFP_KERNEL)?;
         let hold = Hold::new()?;
         Arc::pin_init(
@@ -122,7 +132,7 @@ impl Peer {
                 entry: RcuArc::new(Some(entry)),
                 channel: RcuArc::new(None),
                 hold <- new_spinlock!(hold, "xlnet_hold"),
-                stats: Counters::new(),
+                stats,
                 path: Atomic::new(Path::Idle as u32),
                 queue: Atomic::new(UPLINK_QUEUE.into()),
                 wanted: Atomic::new(0),
@@ -130,6 +140,11 @@ impl Peer {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Whether both are instances of one peer, whose counters they share.
+    pub(crate) fn shares_stats(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.stats, &other.stats)
     }
 
     /// What is between us and the peer.

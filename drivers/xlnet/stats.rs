@@ -3,7 +3,9 @@
 //! Counters: what one peer did and what was done for it.
 //!
 //! Most counters have one writer at a time (the transmit lock, the poll, or the control task), so that
-//! adding needs no locked instruction; readers see a value that was true a moment ago.
+//! adding needs no locked instruction; readers see a value that was true a moment ago. Where a peer
+//! begins anew while its last channel is being closed there are two, and one of what both add at the
+//! same moment may be lost.
 
 use kernel::sync::atomic::{
     Atomic,

@@ -109,7 +109,12 @@ impl Control {
             let Some(role) = Role::of(domid.0, peer.0) else {
                 continue;
             };
-            let peer = Peer::new(*peer, *entry)?;
+            let earlier = state
+                .sessions
+                .iter()
+                .map(Session::peer)
+                .find(|other| other.domid == *peer && other.mac == entry.mac);
+            let peer = Peer::new(*peer, *entry, earlier)?;
             // What talked before one of us was suspended goes on, so that the channel need not wait for
             // the routes and the first frame.
             if state

@@ -81,10 +81,20 @@ impl Table {
         self.peers.iter()
     }
 
-    /// All that may have a channel or a transmit queue.
+    /// All that may have a channel or a transmit queue, but one of those that share their counters: the
+    /// one that has the address.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Peer>> {
         // `Init` of the prelude has a `chain` too.
-        Iterator::chain(self.peers.iter(), self.superseded.iter())
+        Iterator::chain(self.peers.iter(), self.succeeded_by_none())
+    }
+
+    /// Those that have no address any more, and counters of their own.
+    fn succeeded_by_none(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        let superseded = self.superseded.iter().enumerate();
+        superseded.filter_map(|(at, peer)| {
+            let mut others = Iterator::chain(self.peers.iter(), self.superseded.iter().take(at));
+            (!others.any(|other| other.shares_stats(peer))).then_some(peer)
+        })
     }
 
     /// What those did that are no more.
@@ -96,7 +106,7 @@ impl Table {
     pub(crate) fn departed(&self) -> Counters {
         let sum = Counters::new();
         sum.absorb(&self.forgotten);
-        for peer in self.superseded.iter() {
+        for peer in self.succeeded_by_none() {
             sum.absorb(&peer.stats);
         }
         sum
