@@ -211,6 +211,17 @@ impl Control {
         Ok(())
     }
 
+    /// Says who we are, and reads who our peers are.
+    fn exchange(&self, state: &mut State) -> Result {
+        self.announce(state)?;
+        if self.stale.xchg(0, Full) == 0 {
+            return Ok(());
+        }
+        self.read_identity(state)
+            .and_then(|()| self.read_entries(state))
+            .inspect_err(|_| self.stale.store(1, Relaxed))
+    }
+
     /// One comparison of what should be with what is.
     fn reconcile(&self) -> Result {
         let mut guard = self.state.lock();
@@ -225,14 +236,11 @@ impl Control {
             }
             _ => {}
         }
-        if !state.leaving {
-            self.announce(state)?;
-            if self.stale.xchg(0, Full) != 0 {
-                self.read_identity(state)
-                    .and_then(|()| self.read_entries(state))
-                    .inspect_err(|_| self.stale.store(1, Relaxed))?;
-            }
-        }
+        // Channels that stand are served also where xenstore takes or tells nothing.
+        let exchanged = match state.leaving {
+            true => Ok(()),
+            false => self.exchange(state),
+        };
         let up = self.shared.is_up();
         state.news |= self.listed_up.xchg(up.into(), Full) != u32::from(up);
 
@@ -252,8 +260,7 @@ impl Control {
             if !others.any(|other| other.shares_stats(over.peer())) {
                 state.forgotten.absorb(&over.peer().stats);
             }
-            !over
-        });
+        }
         let next = sessions.iter().filter_map(Session::next_look).min();
         let gone = before != sessions.len();
         state.sessions = sessions;
@@ -288,7 +295,7 @@ impl Control {
         if let Some(ms) = next {
             self.shared.control.trigger_in(ms);
         }
-        Ok(())
+        exchanged
     }
 }
 
