@@ -51,11 +51,14 @@ impl Session {
             channel.peer_state(),
             Ok(ChannelState::Closing | ChannelState::Gone | ChannelState::Recalled)
         );
-        if matches!(self.state, State::Draining { .. }) && closing {
+        let draining = matches!(self.state, State::Draining { .. }) && closing;
+        // A peer may put something in, or make space, and send no event for it. A queue that waits for
+        // that waits until this look at the longest.
+        if draining || matches!(self.state, State::Up { .. }) {
             with_bh_disabled(|| channel.schedule());
-            if with_bh_disabled(|| channel.rx_empty()) {
-                self.feed(cx, Event::Drained);
-            }
+        }
+        if draining && with_bh_disabled(|| channel.rx_empty()) {
+            self.feed(cx, Event::Drained);
         }
         if let Some(fault) = channel.fault() {
             self.fault = Some(fault);
