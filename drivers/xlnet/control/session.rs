@@ -49,7 +49,7 @@ const DRAIN_LOOK_MS: u32 = 10;
 /// How long a peer that has gone still gets its frames, by the uplink, while routes are withdrawn.
 const LINGER_MS: u32 = 15_000;
 
-/// How long traffic waits after a first failure to make a channel; doubled with each.
+/// How long traffic, or a peer that asks, waits after a first failure to make a channel; doubled with each.
 const RETRY_MIN_MS: u32 = 500;
 
 /// The longest such wait.
@@ -65,11 +65,10 @@ pub(super) struct Session {
     link: Option<Link>,
     /// When waiting ends, in a state that waits.
     deadline: Option<Deadline>,
-    /// When traffic may ask for a channel again.
+    /// When traffic, or the peer, may ask for a channel again.
     retry: Option<Deadline>,
     retry_ms: u32,
-    /// The last channel went because the peer took nothing: until `retry`, the peer's word counts no
-    /// more than our traffic.
+    /// The last channel went because the peer took nothing: that it was up does not shorten the wait.
     shunned: bool,
     /// What the peer takes of what we send.
     stall: Stall,
@@ -262,6 +261,13 @@ impl Session {
             self.state = after;
             for action in actions.iter() {
                 next = self.perform(cx, action).or(next);
+            }
+            // It has not answered an offer and asks for another.
+            if matches!(
+                (before, after),
+                (State::Offered { .. }, State::Building { .. })
+            ) {
+                self.failed();
             }
             if before != after {
                 if matches!(before, State::Up { .. }) {

@@ -123,7 +123,8 @@ impl Session {
     }
 
     pub(super) fn feed_entry(&mut self, cx: &mut Context<'_>) {
-        if self.shunned && self.retry.is_some_and(|retry| !retry.passed()) {
+        // What a peer asks for or offers anew all the time waits as our own traffic does.
+        if self.retry.is_some_and(|retry| !retry.passed()) {
             return;
         }
         let Some(entry) = self.entry else {
