@@ -215,6 +215,11 @@ impl Channel {
         if self.is_watched() {
             return;
         }
+        // A record that is wrong lies there for ever, and the interrupt stays pending, so that a peer that
+        // broke the protocol has us poll no more.
+        if self.fault.load(Relaxed) != 0 {
+            return;
+        }
         if self.is_recalled() {
             return self.end_interrupt();
         }
@@ -222,7 +227,6 @@ impl Channel {
         match armed {
             Ok(true) => self.napi.schedule(),
             Ok(false) => self.end_interrupt(),
-            // The event stays pending, so that a peer that broke the protocol interrupts no more.
             Err(fault) => self.set_fault(fault),
         }
     }
