@@ -104,7 +104,8 @@ impl Channel {
         let mut tx = self.tx.lock();
         let pushed = self.push(&mut tx, &skb);
         let ours = queue == self.queue;
-        let stopped = ours && pushed && self.stop_if_full(dev, &mut tx);
+        // Also where another queue's frame has filled it: what this queue sends next has to fit.
+        let stopped = pushed && self.stop_if_full(dev, &mut tx);
         // The promise of another frame binds only this queue, which runs on; and only a frame that gets
         // in keeps the promise.
         let another = more && ours && queue != SHARED_QUEUE && pushed && !stopped;
