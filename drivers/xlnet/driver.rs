@@ -41,8 +41,11 @@ impl kernel::Module for Xlnet {
         let releaser = work::Registration::new(Arc::new(Release(control.clone()), GFP_KERNEL)?);
         *control.shared().sleeper.lock() = Some(control.clone());
         // The watch calls once when it is made, which starts everything.
-        let watch = Watch::new(c"xlnet/0", control.clone())
-            .inspect_err(|_| *control.shared().sleeper.lock() = None)?;
+        let watch = Watch::new(c"xlnet/0", control.clone()).inspect_err(|_| {
+            *control.shared().sleeper.lock() = None;
+            // The device may have been brought up meanwhile, which has the task run.
+            control.leave();
+        })?;
         Ok(Self {
             watch: Some(watch),
             worker: Some(worker),

@@ -35,7 +35,7 @@ pub(crate) trait Task: Send + Sync + 'static {
 ///
 /// While `owner` is not null and the C work item not disabled, a [`Registration`] keeps the task it points
 /// at alive.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub(crate) struct Work {
     #[pin]
     inner: Opaque<bindings::delayed_work>,
@@ -47,6 +47,15 @@ pub(crate) struct Work {
 unsafe impl Send for Work {}
 // SAFETY: As above; the other fields are atomic.
 unsafe impl Sync for Work {}
+
+#[pinned_drop]
+impl PinnedDrop for Work {
+    fn drop(self: Pin<&mut Self>) {
+        // Somebody may have triggered it who had no registration, or none any more.
+        // SAFETY: The item was initialised by `new()`; it does not run, as a task that runs is alive.
+        unsafe { bindings::disable_delayed_work_sync(self.inner.get()) };
+    }
+}
 
 impl Work {
     /// Makes an item that nothing has registered yet.
