@@ -4,12 +4,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
+use xlnet_lab::guest::Guest;
 
 use crate::{
+    bed::eventually,
+    figures::Figures,
+    helper,
     leaks::Holdings,
     policy::all_joined,
-    view::{await_peers, await_routing},
+    view::{await_peers, await_routing, peers, state_of},
     Bed, Spec,
 };
 use traffic::Traffic;
@@ -65,8 +69,12 @@ fn happen(bed: &mut Bed, traffic: &mut Traffic, acts: &[Act]) -> Result<()> {
     Ok(())
 }
 
-/// Whoever runs has the peers it should have, and routes to exactly those, and talks to whoever else runs.
+/// Whoever runs has the peers it should have, and routes to exactly those, and talks to whoever else runs: through a channel
+/// where that is a peer. Nobody has found another at fault.
 fn all_holds(bed: &Bed, world: &World, traffic: &mut Traffic) -> Result<()> {
+    if world.helper_runs() {
+        helper::pid(bed).context("xlnetd has ended by itself")?;
+    }
     for number in world.running() {
         let guest = bed.g(number)?;
         match world.peers_of(number) {
@@ -80,8 +88,44 @@ fn all_holds(bed: &Bed, world: &World, traffic: &mut Traffic) -> Result<()> {
             }
         }
     }
-    traffic.lives(bed, &world.running())?;
+    for (from, to) in traffic.lives(bed, &world.running())? {
+        if world
+            .peers_of(from)
+            .is_some_and(|peers| peers.contains(&to))
+        {
+            await_channel(&bed.g(from)?, &bed.g(to)?)?;
+        }
+    }
+    for (number, claims) in world.claims() {
+        let guest = bed.g(number)?;
+        let faults = Figures::read_quickly(&guest)?.sum("_faults");
+        ensure!(
+            faults == 0,
+            "g{number} has seen {faults} breaches of the protocol"
+        );
+        let address = deed::further_address(number);
+        eventually(&format!("g{number} claims {address}: {claims}"), || {
+            let claim = guest.sh("cat /sys/class/net/xlnet0/xlnet/claim")?;
+            Ok(claim.contains(&address) == claims)
+        })?;
+    }
     bed.check_logs()
+}
+
+/// Waits until two guests that talk do so through a channel.
+fn await_channel(a: &Guest, b: &Guest) -> Result<()> {
+    let (domid_a, domid_b) = (a.domid()?, b.domid()?);
+    eventually(
+        &format!("{} and {} have a channel", a.name(), b.name()),
+        || {
+            let states = [state_of(a, domid_b)?, state_of(b, domid_a)?];
+            ensure!(
+                states.iter().all(|state| state.as_deref() == Some("up")),
+                "{states:?}"
+            );
+            Ok(true)
+        },
+    )
 }
 
 /// Ends every channel, and counts what is held then.
@@ -94,5 +138,11 @@ fn rest(bed: &Bed) -> Result<Holdings> {
         guest.sh("modprobe xlnet")?;
     }
     all_joined(bed)?;
+    // What a guest sends to all of them makes channels, too.
+    for guest in bed.guests() {
+        eventually("no channel is left", || {
+            Ok(peers(guest)?.iter().all(|peer| peer.state == "idle"))
+        })?;
+    }
     Holdings::read(bed)
 }

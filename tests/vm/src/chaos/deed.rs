@@ -89,9 +89,14 @@ fn garbage(bed: &Bed, number: u8, way: usize) -> Result<()> {
     .map(drop)
 }
 
+/// The address that a guest's uplink gets or loses.
+pub(super) fn further_address(number: u8) -> String {
+    format!("10.77.9.{number}")
+}
+
 fn readdress(bed: &Bed, number: u8) -> Result<()> {
     let guest = bed.g(number)?;
-    let (dev, ip) = (guest.uplink()?, format!("10.77.9.{number}/24"));
+    let (dev, ip) = (guest.uplink()?, format!("{}/24", further_address(number)));
     guest
         .sh(&format!(
             "ip addr del {ip} dev {dev} 2>/dev/null || ip addr add {ip} dev {dev}"

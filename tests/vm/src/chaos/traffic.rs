@@ -31,11 +31,12 @@ impl Traffic {
             .retain(|(from, to), _| *from != number && *to != number);
     }
 
-    /// Has those of `running` that are neighbours talk, and fails unless all of them do.
+    /// Has those of `running` that are neighbours talk, and fails unless all of them do. Returns which those are.
     ///
     /// # Errors
     /// If a connection does not go on, or does not come about.
-    pub(super) fn lives(&mut self, bed: &Bed, running: &[u8]) -> Result<()> {
+    pub(super) fn lives(&mut self, bed: &Bed, running: &[u8]) -> Result<Vec<(u8, u8)>> {
+        let mut pairs = Vec::new();
         for (from, to) in meter::round(bed) {
             if !running.contains(&from) || !running.contains(&to) {
                 continue;
@@ -47,8 +48,9 @@ impl Traffic {
             for flow in flows {
                 flow.await_more(SIGN)?;
             }
+            pairs.push((from, to));
         }
-        Ok(())
+        Ok(pairs)
     }
 
     /// Ends all of them. A stream has lost nothing; datagrams were neither doubled nor changed. Returns how many were sent

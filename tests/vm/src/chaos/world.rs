@@ -144,6 +144,19 @@ impl World {
         self.numbers(Member::runs)
     }
 
+    /// Whether the daemon runs.
+    pub(super) fn helper_runs(&self) -> bool {
+        self.helper
+    }
+
+    /// Those that execute and have the module, and whether each has the further address.
+    pub(super) fn claims(&self) -> Vec<(u8, bool)> {
+        let all = (1..).zip(&self.members);
+        all.filter(|(_, member)| member.runs() && member.loaded)
+            .map(|(number, member)| (number, member.readdressed))
+            .collect()
+    }
+
     /// Whom a guest should have for peers; nobody knows while no daemon runs.
     pub(super) fn peers_of(&self, number: u8) -> Option<Vec<u8>> {
         if !self.helper {
