@@ -78,22 +78,26 @@ const LIES: &[(&str, Option<&str>)] = &[
 /// How often the attacker sends each lie.
 const TIMES: u64 = 3;
 
-/// Offers of which the victim must make no channel.
-const BAD_OFFERS: &[&str] = &[
-    "offer-magic",
-    "offer-version",
-    "offer-small-rings",
-    "offer-large-rings",
-    "offer-channel",
-    "offer-epoch",
-    "offer-features",
-    "offer-no-grant",
-    "offer-half-a-directory",
-    "offer-no-port",
-    "offer-grant-of-another",
-    "offer-grant-read-only",
-    "offer-grant-revoked",
-    "offer-port-of-another",
+/// What the victim says of an offer that leads to a control page that is wrong, and of one that leads to none, or to no port.
+const WRONG: &str = "its offer leads to no channel";
+const NONE: &str = "its channel could not be mapped";
+
+/// Offers of which the victim must make no channel, and why it cannot.
+const BAD_OFFERS: &[(&str, &str)] = &[
+    ("offer-magic", WRONG),
+    ("offer-version", WRONG),
+    ("offer-small-rings", WRONG),
+    ("offer-large-rings", WRONG),
+    ("offer-channel", WRONG),
+    ("offer-epoch", WRONG),
+    ("offer-features", WRONG),
+    ("offer-no-grant", NONE),
+    ("offer-half-a-directory", NONE),
+    ("offer-no-port", NONE),
+    ("offer-grant-of-another", NONE),
+    ("offer-grant-read-only", NONE),
+    ("offer-grant-revoked", NONE),
+    ("offer-port-of-another", NONE),
 ];
 
 /// Each breach ends the channel, is counted once, and is named in one line of the log with the attacker's number.
@@ -137,12 +141,13 @@ fn lies(bed: &mut Bed) -> Result<()> {
 fn bad_offers(bed: &mut Bed) -> Result<()> {
     let mut arena = Arena::enter(bed, Attacker::Listener)?;
     let ip = arena.victim.config.ip();
-    for act in BAD_OFFERS {
-        let failed = arena.count("setup_failed")?;
+    for (act, why) in BAD_OFFERS {
+        let before = (arena.count("setup_failed")?, arena.said(why)?);
         let ending = arena.attack(act, 5)?;
+        let after = (arena.count("setup_failed")?, arena.said(why)?);
         ensure!(
-            ending == "refused" && arena.count("setup_failed")? > failed,
-            "{act}: {ending}, and {failed} attempts have failed before and after"
+            ending == "refused" && after.0 > before.0 && after.1 > before.1,
+            "{act}: {ending}; attempts that failed, and lines that say '{why}', went from {before:?} to {after:?}"
         );
         arena
             .attacker

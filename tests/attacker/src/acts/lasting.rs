@@ -4,14 +4,14 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread::{scope, sleep},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{ensure, Result};
 use xlnet_proto::{
     layout::{ChannelState, VirtioNetHdr},
     mem::{SharedMem, Word},
-    sync::StoreOrder,
+    sync::{LoadOrder, StoreOrder},
 };
 
 use super::Act;
@@ -19,6 +19,7 @@ use crate::{
     attack::{Attack, Ending},
     channel::{put, Channel, Ring},
     frame::{datagram, echo_request},
+    instance::until,
 };
 
 pub(super) const ACTS: &[Act] = &[
@@ -26,6 +27,8 @@ pub(super) const ACTS: &[Act] = &[
     Act::new("flood", flood),
     Act::new("storm", storm),
     Act::new("mute", mute),
+    Act::new("unheard", unheard),
+    Act::new("ask-anew", ask_anew),
     Act::new("reconnect", reconnect),
     Act::new("vanish", vanish),
     Act::new("late-events", late_events),
@@ -36,6 +39,9 @@ pub(super) const ACTS: &[Act] = &[
 
 /// A port on which nobody listens.
 const DISCARD: u16 = 9;
+
+/// Of what is done without pause: less would be none of that.
+const MANY: u64 = 100;
 
 /// Takes nothing that the victim sends, and has it answer as long as there is space for that.
 fn deaf(attack: &mut Attack) -> Result<Ending> {
@@ -68,6 +74,7 @@ fn flood(attack: &mut Attack) -> Result<Ending> {
         Ok(channel.is_open())
     })?;
     println!("sent={sent}");
+    ensure!(sent >= MANY, "that is no flood");
     attack.after_nuisance(&mut channel)
 }
 
@@ -78,9 +85,14 @@ fn storm(attack: &mut Attack) -> Result<Ending> {
     attack.meanwhile(|_| {
         channel.port.kick();
         kicks += 1;
-        Ok(true)
+        // Whatever the victim sends to all, that it is not what the victim minds.
+        if kicks % MANY == 0 {
+            channel.receive(Duration::ZERO, |_| {})?;
+        }
+        Ok(channel.is_open())
     })?;
     println!("kicks={kicks}");
+    ensure!(kicks >= MANY, "that is no storm");
     attack.after_nuisance(&mut channel)
 }
 
@@ -96,8 +108,68 @@ fn mute(attack: &mut Attack) -> Result<Ending> {
         Ok(channel.is_open())
     })?;
     println!("sent={sent}\nreceived={received}");
+    ensure!(received > 0, "the victim has sent nothing");
     channel.port.mute(false);
     channel.port.kick();
+    attack.after_nuisance(&mut channel)
+}
+
+/// How long a victim that has nothing more to send, or no space for it, is taken to be silent.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The bytes that the victim says it has produced.
+fn produced(channel: &Channel) -> u32 {
+    channel.raw_rx.load(Word::Prod, LoadOrder::Relaxed)
+}
+
+/// Lets the victim fill its ring, takes all of that without an event, and has one frame lie there of which no event tells
+/// either. The victim goes on by itself.
+fn unheard(attack: &mut Attack) -> Result<Ending> {
+    let mut channel = attack.proven()?;
+    let frame = echo_request(&attack.ends()?, 1, 8000);
+    let (mut last, mut since) = (produced(&channel), Instant::now());
+    while channel.is_open() && since.elapsed() < SILENCE {
+        channel.send(&frame, VirtioNetHdr::default())?;
+        sleep(Duration::from_millis(10));
+        let now = produced(&channel);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    channel.port.mute(true);
+    channel.send(&frame, VirtioNetHdr::default())?;
+    // A victim that was woken a moment ago may still look by itself.
+    sleep(SILENCE);
+    let mut taken = 0_u64;
+    channel.receive(Duration::ZERO, |_| taken += 1)?;
+    let waited = Instant::now();
+    until("the victim goes on without an event", || {
+        let mut more = 0_u64;
+        channel.receive(Duration::from_millis(20), |_| more += 1)?;
+        Ok((more > 0).then_some(()))
+    })?;
+    println!(
+        "taken={taken}\nmore_after_s={:.1}",
+        waited.elapsed().as_secs_f64()
+    );
+    channel.port.mute(false);
+    channel.port.kick();
+    attack.after_nuisance(&mut channel)
+}
+
+/// Asks for channel after channel, and maps none. A connector's.
+fn ask_anew(attack: &mut Attack) -> Result<Ending> {
+    let mut want = 0;
+    attack.meanwhile(|attack| {
+        want += 1;
+        attack.instance.say(want, None)?;
+        sleep(Duration::from_millis(20));
+        Ok(true)
+    })?;
+    println!("asked={want}");
+    ensure!(u64::from(want) >= MANY, "that is not often");
+    attack.instance.renew()?;
+    let mut channel = attack.proven()?;
     attack.after_nuisance(&mut channel)
 }
 
@@ -178,6 +250,10 @@ fn keep_mapped(attack: &mut Attack) -> Result<Ending> {
         Ok(true)
     });
     println!("channels={}", kept.len());
+    ensure!(
+        kept.len() >= 2,
+        "that is not what the victim has to allow: {made:?}"
+    );
     Ok(match made {
         Ok(()) => Ending::Open,
         Err(_) => Ending::Refused,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Attacks that go on for a while.
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 
 use super::arena::{Arena, Attacker};
 use crate::Bed;
@@ -13,6 +13,8 @@ const ACTS: &[(&str, u32, &str)] = &[
     ("flood", 15, "open"),
     ("storm", 15, "open"),
     ("mute", 15, "open"),
+    ("unheard", 15, "open"),
+    ("ask-anew", 15, "open"),
     ("reconnect", 15, "open"),
     ("vanish", 15, "open"),
     ("late-events", 15, "open"),
@@ -23,19 +25,42 @@ const ACTS: &[(&str, u32, &str)] = &[
     ("keep-mapped", 25, "refused"),
 ];
 
+/// What the victim must count of an act.
+const COUNTED: &[(&str, &str)] = &[
+    ("deaf", "stalls"),
+    ("storm", "irqs_spurious"),
+    ("ask-anew", "setup_failed"),
+    ("keep-mapped", "setup_failed"),
+];
+
+/// What a peer may have a victim try in the time of an act, and once more.
+const ATTEMPTS: u64 = 10;
+
 /// Tries all of them, one after the other.
 pub(super) fn all(bed: &mut Bed) -> Result<()> {
     let mut arena = Arena::enter(bed, Attacker::Connector)?;
     let pinned = arena.pinned()?;
     for &(act, seconds, wanted) in ACTS {
-        let stalls = arena.count("stalls")?;
+        let counter = COUNTED.iter().find(|(of, _)| *of == act);
+        let counted = |arena: &Arena| counter.map_or(Ok(0), |(_, name)| arena.count(name));
+        let (stalls, before) = (arena.count("stalls")?, counted(&arena)?);
         let ending = arena.attack(act, seconds)?;
         ensure!(ending == wanted, "{act} ends {ending}");
+        let more = counted(&arena)? - before;
+        ensure!(
+            counter.is_none() || more > 0,
+            "{act}: the victim counts no {counter:?}"
+        );
+        // Each attempt makes the next wait for twice as long.
+        ensure!(
+            act != "ask-anew" || more <= ATTEMPTS,
+            "{act}: {more} attempts to make a channel"
+        );
         ensure!(
             arena.count("stalls")? == stalls + u64::from(act == "deaf"),
             "{act}: whether the victim saw that nothing was taken"
         );
-        arena.await_unpinned(pinned)?;
+        arena.await_unpinned(pinned).context(act)?;
     }
     arena.leave(bed)
 }
