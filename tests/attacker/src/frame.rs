@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Frames as an attacker makes them by hand.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use xlnet_proto::frame::{ethertype, Mac};
 
@@ -22,6 +22,16 @@ const ICMP: u8 = 1;
 const UDP: u8 = 17;
 const ECHO_REPLY: u8 = 0;
 const ECHO_REQUEST: u8 = 8;
+const ICMPV6: u8 = 58;
+const ECHO_REQUEST_V6: u8 = 128;
+const ROUTER_ADVERTISEMENT: u8 = 134;
+
+/// The network that a false router advertises.
+const ADVERTISED: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 0);
+
+/// All nodes of a link, and the station address that stands for them.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES_MAC: Mac = Mac([0x33, 0x33, 0, 0, 0, 1]);
 
 /// Bytes in front of an IPv4 packet's payload in a frame.
 pub const HEADERS: usize = 34;
@@ -106,6 +116,46 @@ pub fn arp_request(ends: &Ends) -> Vec<u8> {
     packet.extend([0; 6]);
     packet.extend(ends.dst.octets());
     ethernet(ends, ethertype::ARP, &packet)
+}
+
+/// An ICMPv6 echo request to all nodes.
+pub fn echo_request_to_all(ends: &Ends, source: Ipv6Addr) -> Vec<u8> {
+    icmpv6_to_all(
+        ends,
+        source,
+        vec![ECHO_REQUEST_V6, 0, 0, 0, 0x58, 0x4c, 0, 1],
+    )
+}
+
+/// A router advertisement to all nodes (RFC 4861, 4.2 and 4.6.2), with a network in which who hears it is to have an address.
+pub fn router_advertisement(ends: &Ends, source: Ipv6Addr) -> Vec<u8> {
+    let mut message = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, 64, 0, 0x07, 0x08];
+    message.extend([0; 8]);
+    message.extend([3, 4, 64, 0xc0]);
+    message.extend(3600_u32.to_be_bytes());
+    message.extend(3600_u32.to_be_bytes());
+    message.extend([0; 4]);
+    message.extend(ADVERTISED.octets());
+    icmpv6_to_all(ends, source, message)
+}
+
+/// An ICMPv6 message without a checksum yet, in a packet with the hop limit that neighbour discovery asks for.
+fn icmpv6_to_all(ends: &Ends, source: Ipv6Addr, mut message: Vec<u8>) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
+    let addresses = [source.octets(), ALL_NODES.octets()].concat();
+    let pseudo = [&length.to_be_bytes()[..], &[0, ICMPV6]].concat();
+    let sum = checksum(&[&addresses, &pseudo, &message[..]].concat());
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([ICMPV6, 255]);
+    packet.extend(addresses);
+    packet.extend(message);
+    let to_all = Ends {
+        dst_mac: ALL_NODES_MAC,
+        ..*ends
+    };
+    ethernet(&to_all, ethertype::IPV6, &packet)
 }
 
 #[cfg(test)]

@@ -262,10 +262,14 @@ fn of_daemon(bed: &mut Bed) -> Result<()> {
     unnoticed_departure(bed, &guests)
 }
 
-/// What happened while no daemon ran is found by the next one.
+/// A driver that is loaded while no daemon runs leaves everything as it is without one. What happened meanwhile is found by
+/// the next daemon.
 fn unnoticed_departure(bed: &mut Bed, guests: &[Guest]) -> Result<()> {
     let (own, other) = (&guests[0], &guests[1]);
     helper::kill(bed, "KILL")?;
+    own.sh("rmmod xlnet && modprobe xlnet")?;
+    await_peers(own, &[])?;
+    own.sh(&format!("ping -q -c 1 -W 10 {}", other.config.ip()))?;
     own.sh("rmmod xlnet")?;
     bed.start_helper()?;
     eventually("the other guest has lost the peer", || {

@@ -6,7 +6,7 @@
 
 use anyhow::{ensure, Context, Result};
 
-use crate::{Bed, Scenario, Spec};
+use crate::{bed::eventually, Bed, Scenario, Spec};
 use arena::{Arena, Attacker};
 
 mod arena;
@@ -23,9 +23,23 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         breaches(bed, Attacker::Connector)
     })
     .long(),
-    Scenario::new("hostile::pv-lies", Spec::pv(3), lies).long(),
+    Scenario::new("hostile::pv-lies-by-a-listener", Spec::pv(3), |bed| {
+        lies(bed, Attacker::Listener)
+    })
+    .long(),
+    Scenario::new("hostile::pv-lies-by-a-connector", Spec::pv(3), |bed| {
+        lies(bed, Attacker::Connector)
+    })
+    .long(),
     Scenario::new("hostile::pv-bad-offers", Spec::pv(3), bad_offers).long(),
-    Scenario::new("hostile::pv-lasting", Spec::pv(3), lasting::all).long(),
+    Scenario::new("hostile::pv-lasting-by-a-listener", Spec::pv(3), |bed| {
+        lasting::all(bed, Attacker::Listener)
+    })
+    .long(),
+    Scenario::new("hostile::pv-lasting-by-a-connector", Spec::pv(3), |bed| {
+        lasting::all(bed, Attacker::Connector)
+    })
+    .long(),
     Scenario::new("hostile::pv-garbage", Spec::pv(3), garbage::all).long(),
     Scenario::new("hostile::breaches-by-a-listener", Spec::mixed(), |bed| {
         breaches(bed, Attacker::Listener)
@@ -35,9 +49,23 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         breaches(bed, Attacker::Connector)
     })
     .long(),
-    Scenario::new("hostile::lies", Spec::mixed(), lies).long(),
+    Scenario::new("hostile::lies-by-a-listener", Spec::mixed(), |bed| {
+        lies(bed, Attacker::Listener)
+    })
+    .long(),
+    Scenario::new("hostile::lies-by-a-connector", Spec::mixed(), |bed| {
+        lies(bed, Attacker::Connector)
+    })
+    .long(),
     Scenario::new("hostile::bad-offers", Spec::mixed(), bad_offers).long(),
-    Scenario::new("hostile::lasting", Spec::mixed(), lasting::all).long(),
+    Scenario::new("hostile::lasting-by-a-listener", Spec::mixed(), |bed| {
+        lasting::all(bed, Attacker::Listener)
+    })
+    .long(),
+    Scenario::new("hostile::lasting-by-a-connector", Spec::mixed(), |bed| {
+        lasting::all(bed, Attacker::Connector)
+    })
+    .long(),
     Scenario::new("hostile::garbage", Spec::mixed(), garbage::all).long(),
 ];
 
@@ -68,6 +96,8 @@ const LIES: &[(&str, Option<&str>)] = &[
     ("source-ip", Some("rx_spoofed")),
     ("source-unspecified", Some("rx_spoofed")),
     ("arp-sender", Some("rx_spoofed")),
+    ("source-ipv6", Some("rx_spoofed")),
+    ("router", None),
     ("to-a-bridge", Some("rx_reserved")),
     ("offload-unknown", Some("rx_bad_offload")),
     ("offload-of-no-size", Some("rx_bad_offload")),
@@ -118,8 +148,8 @@ fn breaches(bed: &mut Bed, part: Attacker) -> Result<()> {
     arena.leave(bed)
 }
 
-fn lies(bed: &mut Bed) -> Result<()> {
-    let mut arena = Arena::enter(bed, Attacker::Connector)?;
+fn lies(bed: &mut Bed, part: Attacker) -> Result<()> {
+    let mut arena = Arena::enter(bed, part)?;
     let faults = arena.count("faults")?;
     for (act, counter) in LIES {
         let counted = |arena: &Arena| counter.map_or(Ok(0), |name| arena.count(name));
@@ -134,7 +164,36 @@ fn lies(bed: &mut Bed) -> Result<()> {
     }
     let more = arena.count("faults")? - faults;
     ensure!(more == 0, "{more} lies were taken for breaches");
+    no_router(&mut arena)?;
     arena.leave(bed)
+}
+
+/// The network of which the attacker says that it is the router.
+const ADVERTISED: &str = "2001:db8:bad:";
+
+/// A peer's router advertisement, which the victim has had by now, changes none of its addresses and routes. It would, did
+/// xlnet-route not tell Linux to ignore it.
+fn no_router(arena: &mut Arena) -> Result<()> {
+    const LOOK: &str = "ip -6 addr show; ip -6 route show table all";
+    let victim = arena.victim.clone();
+    let seen = victim.sh(LOOK)?;
+    ensure!(
+        !seen.contains(ADVERTISED),
+        "a peer has become a router: {seen}"
+    );
+    let accept = |value: u8| {
+        let to = "/proc/sys/net/ipv6/conf/xlnet0/accept_ra";
+        victim.sh(&format!("echo {value} > {to}")).map(drop)
+    };
+    accept(1)?;
+    arena.attack("router", 0)?;
+    eventually("a router that is let be one is one", || {
+        Ok(victim.sh(LOOK)?.contains(ADVERTISED))
+    })?;
+    accept(0)?;
+    victim
+        .sh("ip -6 addr flush dev xlnet0; ip -6 route flush proto ra; ip -6 route flush dev xlnet0 table main")
+        .map(drop)
 }
 
 /// An offer that leads to no channel is a failed attempt, and no more than that: the two talk over the uplink.

@@ -10,7 +10,7 @@ use xlnet_proto::{frame::Mac, layout::VirtioNetHdr};
 use super::Act;
 use crate::{
     attack::{Attack, Ending},
-    frame::{arp_request, datagram, echo_request, Ends},
+    frame::{arp_request, datagram, echo_request, echo_request_to_all, router_advertisement, Ends},
 };
 
 pub(super) const ACTS: &[Act] = &[
@@ -36,6 +36,16 @@ pub(super) const ACTS: &[Act] = &[
         lie(attack, |ends| {
             ends.src = Ipv4Addr::new(10, 77, 0, 1);
             arp_request(ends)
+        })
+    }),
+    Act::new("source-ipv6", |attack| {
+        lie(attack, |ends| {
+            echo_request_to_all(ends, ends.dst_mac.link_local())
+        })
+    }),
+    Act::new("router", |attack| {
+        lie(attack, |ends| {
+            router_advertisement(ends, ends.src_mac.link_local())
         })
     }),
     Act::new("to-a-bridge", |attack| {

@@ -36,11 +36,17 @@ const COUNTED: &[(&str, &str)] = &[
 /// What a peer may have a victim try in the time of an act, and once more.
 const ATTEMPTS: u64 = 10;
 
-/// Tries all of them, one after the other.
-pub(super) fn all(bed: &mut Bed) -> Result<()> {
-    let mut arena = Arena::enter(bed, Attacker::Connector)?;
+/// Acts of one who maps what the victim grants.
+const OF_A_CONNECTOR: &[&str] = &["ask-anew", "keep-mapped"];
+
+/// Tries all of them that are for that part, one after the other.
+pub(super) fn all(bed: &mut Bed, part: Attacker) -> Result<()> {
+    let mut arena = Arena::enter(bed, part)?;
     let pinned = arena.pinned()?;
     for &(act, seconds, wanted) in ACTS {
+        if matches!(part, Attacker::Listener) && OF_A_CONNECTOR.contains(&act) {
+            continue;
+        }
         let counter = COUNTED.iter().find(|(of, _)| *of == act);
         let counted = |arena: &Arena| counter.map_or(Ok(0), |(_, name)| arena.count(name));
         let (stalls, before) = (arena.count("stalls")?, counted(&arena)?);
