@@ -66,7 +66,9 @@ uninstall_all() {
 		# The rule first, so that no event makes again what flush removes.
 		rm -f "$PREFIX/lib/udev/rules.d/90-xlnet.rules"
 		quietly udevadm control --reload
-		if [ -x "$PREFIX/sbin/xlnet-route" ]; then "$PREFIX/sbin/xlnet-route" flush; fi
+		if [ -x "$PREFIX/sbin/xlnet-route" ] && ! "$PREFIX/sbin/xlnet-route" flush; then
+			echo "routes are left: see what ip said above, and \`ip route show table xlnet\`" >&2
+		fi
 	fi
 	files | while read -r _ _ to; do rm -f "$DESTDIR$to"; done
 	rmdir "$DESTDIR$PREFIX/lib/xlnet" 2>/dev/null || :

@@ -92,10 +92,15 @@ remember() { # plan
 
 # The lines for `ip` that make what was made for the address before, if it was for the same peer, into $lines4 or $lines6.
 again() { # address mac
-	source=${made#*"$nl$1 $2 "}
-	# Not known, or another peer has it too.
-	case $source,$listed in "$made",* | *",$1="*",$1="*) return 0 ;; esac
-	source=${source%%"$nl"*}
+	case $made in *"$nl$1 $2 "*) ;; *) return 0 ;; esac
+	# Another peer has it too.
+	case $listed in *",$1="*",$1="*) return 0 ;; esac
+	# To cut the text at a line takes a shell the square of the text's length.
+	IFS=$nl
+	for line in $made; do
+		case $line in "$1 $2 "*) source=${line#"$1 $2 "} ;; esac
+	done
+	unset IFS
 	neigh="neigh replace $1 lladdr $2 dev $dev nud permanent protocol $XR_PROTO$nl"
 	route="table $XR_TABLE proto $XR_PROTO src $source$nl"
 	case $1 in
