@@ -20,6 +20,8 @@ const BAD: &[&str] = &[
     "Oops: ",
     "general protection",
     "still pending",
+    "leaking g.e. ",
+    "panicked at",
     "riple fault",
     "rcu: INFO: rcu",
     "self-detected stall",
