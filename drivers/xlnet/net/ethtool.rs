@@ -12,7 +12,10 @@ use crate::{
     },
 };
 use core::fmt::Write;
-use kernel::ffi;
+use kernel::{
+    ffi,
+    prelude::*, //
+};
 
 /// Bytes of a counter's name, its terminating zero included.
 const NAME_LEN: usize = bindings::ETH_GSTRING_LEN as usize;
@@ -146,10 +149,14 @@ impl<T: Driver> Adapter<T> {
         // SAFETY: The core passes a device of ours and a structure with what is to be.
         let (data, rx, tx) =
             unsafe { (ops::data::<T>(dev), (*ring).rx_pending, (*ring).tx_pending) };
-        // Both directions have the same size, so either one of the two says what it is to be.
+        // Both directions have the same size, so either one of the two says what it is to be, or both
+        // say the same.
         let now = data.ring_bytes();
-        let bytes = if rx != now { rx } else { tx };
-        let set = data.set_ring_bytes(bytes);
+        let set = match (rx == now, tx == now) {
+            (false, false) if rx != tx => Err(EINVAL),
+            (false, _) => data.set_ring_bytes(rx),
+            (true, _) => data.set_ring_bytes(tx),
+        };
         set.map_or_else(kernel::error::Error::to_errno, |()| 0)
     }
 
