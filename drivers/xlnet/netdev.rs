@@ -40,9 +40,6 @@ use kernel::{
     },
 };
 
-/// Rows of `ethtool -S` that belong to no peer, beside the counters of departed ones.
-const FIXED_ROWS: u32 = 6;
-
 /// The counters of the peers with this queue; [`UPLINK_QUEUE`] stands for those without one, and for
 /// those that are no more.
 fn of_queue(shared: &Shared, queue: u16, get: impl Fn(&Counters) -> QueueStats) -> QueueStats {
@@ -124,11 +121,9 @@ impl Driver for Shared {
         let peers = table.as_ref().map_or(0, |table| table.iter().count());
         let old = core::mem::replace(&mut *self.rows.lock(), table);
         drop(old);
-        u32::try_from(peers)
-            .unwrap_or(0)
-            .saturating_add(1)
-            .saturating_mul(Counters::COUNT)
-            .saturating_add(FIXED_ROWS)
+        let mut rows = 0u32;
+        self.stats(&mut |_, _| rows = rows.saturating_add(1));
+        rows
     }
 
     fn stats(&self, row: &mut dyn FnMut(fmt::Arguments<'_>, u64)) {

@@ -46,9 +46,6 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// How many there are.
-            pub(crate) const COUNT: u32 = [$(stringify!($name)),*].len() as u32;
-
             /// Makes a set of zeroes.
             pub(crate) const fn new() -> Self {
                 Self { $($name: Counter::new(),)* }

@@ -52,9 +52,9 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Softirq context, one at a time in each queue.
     fn xmit(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool);
 
-    /// Calls `row` with the name and value of each driver-specific counter; `fixed` comes from
-    /// [`Driver::stat_rows`], and as many rows are produced.
-    fn stats(&self, rows: &mut dyn FnMut(fmt::Arguments<'_>, u64));
+    /// Calls `row` with the name and value of each driver-specific counter, as often as
+    /// [`Driver::stat_rows`] last said.
+    fn stats(&self, row: &mut dyn FnMut(fmt::Arguments<'_>, u64));
 
     /// The guest is about to be suspended: nothing of it may be shared afterwards. User space and
     /// kernel threads are frozen; xenstore still answers. Without the RTNL.
