@@ -11,6 +11,7 @@
 use crate::{
     net::{
         device::Device,
+        napi::with_bh_disabled,
         skb::SkBuff, //
     },
     peer::{
@@ -151,32 +152,28 @@ fn hold(dev: &Device, peer: &Peer, skb: SkBuff, queue: u16) {
 }
 
 /// Puts the frames that waited into the channel, now that it is up. Process context.
-pub(crate) fn flush_hold(dev: &Device, peer: &Peer) -> Result {
-    let mut waiting = crate::peer::hold::Hold::new()?;
-    crate::net::napi::with_bh_disabled(|| {
-        let mut hold = peer.hold.lock();
-        hold.set_open(false);
-        hold.take(&mut waiting);
-        drop(hold);
-        waiting.drain(|skb| {
-            let len = skb.len();
-            match by_channel(dev, peer, skb, 0, false) {
-                Sent::Queued => dev.count_tx(len),
-                Sent::Refused(_) => lose(dev, peer),
-            }
-        });
+pub(crate) fn flush_hold(dev: &Device, peer: &Peer) {
+    drain_hold(peer, false, |skb| {
+        let len = skb.len();
+        match by_channel(dev, peer, skb, 0, false) {
+            Sent::Queued => dev.count_tx(len),
+            Sent::Refused(_) => lose(dev, peer),
+        }
     });
-    Ok(())
 }
 
 /// Throws away the frames that waited in vain; `open` says whether more may wait. Process context.
 pub(crate) fn discard_hold(dev: &Device, peer: &Peer, open: bool) {
-    crate::net::napi::with_bh_disabled(|| {
+    drain_hold(peer, open, |skb| {
+        drop(skb);
+        lose(dev, peer);
+    });
+}
+
+fn drain_hold(peer: &Peer, open: bool, f: impl FnMut(SkBuff)) {
+    with_bh_disabled(|| {
         let mut hold = peer.hold.lock();
         hold.set_open(open);
-        hold.drain(|skb| {
-            drop(skb);
-            lose(dev, peer);
-        });
+        hold.drain(f);
     });
 }

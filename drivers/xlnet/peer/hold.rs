@@ -50,12 +50,6 @@ impl Hold {
         self.open = open;
     }
 
-    /// Takes the waiting frames out, into `into`, which must be as new.
-    pub(crate) fn take(&mut self, into: &mut Self) {
-        core::mem::swap(&mut self.frames, &mut into.frames);
-        self.bytes = 0;
-    }
-
     /// Hands over the frames one by one.
     pub(crate) fn drain(&mut self, mut f: impl FnMut(SkBuff)) {
         self.bytes = 0;

@@ -186,8 +186,7 @@ impl Session {
         self.retry = None;
         self.shunned = false;
         let _ = self.peer.take_wanted();
-        // Frames that cannot be flushed for want of memory wait for the next channel.
-        let _ = tx::flush_hold(cx.dev, &self.peer);
+        tx::flush_hold(cx.dev, &self.peer);
     }
 
     /// Has new frames go elsewhere; those that the stack has queued are woken to find that out.
