@@ -12,7 +12,6 @@ use crate::{
         },
         skb::SkBuff, //
     },
-    peer::Path,
     proto::{
         frame::EthernetHeader,
         layout::{
@@ -20,6 +19,7 @@ use crate::{
             RING_SHIFT_MIN,
             VERSION, //
         },
+        peer_state::Path,
         schema::Claims, //
     },
     shared::{

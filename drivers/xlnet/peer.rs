@@ -20,6 +20,7 @@ use crate::{
             Ip,
             Mac, //
         },
+        peer_state::Path,
         schema::PeerEntry, //
     },
     stats::Counters,
@@ -37,45 +38,6 @@ use kernel::{
         SpinLock, //
     },
 };
-
-/// What is between us and the peer, as far as the data path and the peer list are concerned.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Path {
-    /// No channel; the first frame asks for one.
-    Idle = 0,
-    /// A channel is being made: frames that the uplink cannot take are held.
-    Connecting = 1,
-    /// The channel carries the frames.
-    Up = 2,
-    /// The channel is being closed; a new one may follow at once.
-    Draining = 3,
-    /// The peer broke the protocol: uplink only.
-    Fault = 4,
-}
-
-impl Path {
-    fn from_raw(raw: u32) -> Self {
-        match raw {
-            1 => Self::Connecting,
-            2 => Self::Up,
-            3 => Self::Draining,
-            4 => Self::Fault,
-            _ => Self::Idle,
-        }
-    }
-
-    /// The name in the peer list.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Connecting => "connecting",
-            Self::Up => "up",
-            Self::Draining => "draining",
-            Self::Fault => "fault",
-        }
-    }
-}
 
 /// A peer of one (domid, epoch).
 #[pin_data]

@@ -16,10 +16,12 @@ use crate::{
     },
     peer::{
         channel::Sent,
-        Path,
         Peer, //
     },
-    proto::frame::EthernetHeader, //
+    proto::{
+        frame::EthernetHeader,
+        peer_state::Path, //
+    },
     shared::Shared,
 };
 use kernel::{

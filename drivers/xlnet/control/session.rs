@@ -16,16 +16,14 @@ use super::{
 };
 use crate::{
     net::napi::with_bh_disabled,
-    peer::{
-        Path,
-        Peer, //
-    },
+    peer::Peer,
     proto::{
         fault::PeerFault,
         layout::Role,
         peer_state::{
             step,
             Event,
+            Path,
             State, //
         },
         schema::PeerEntry, //
@@ -196,7 +194,7 @@ impl Session {
         if back {
             self.peer.set_departed(false);
             self.linger = None;
-            if !matches!(self.state, State::Up { .. }) {
+            if !self.state.is_up() {
                 with_bh_disabled(|| self.peer.hold.lock().set_open(true));
             }
         }
@@ -270,7 +268,7 @@ impl Session {
                 self.failed();
             }
             if before != after {
-                if matches!(before, State::Up { .. }) {
+                if before.is_up() {
                     self.interrupted = event != Event::Idle;
                     if !self.shunned {
                         self.retry_ms = RETRY_MIN_MS;
@@ -301,13 +299,7 @@ impl Session {
 
     /// Shows the state to the data path and the user.
     fn show(&mut self, cx: &mut Context<'_>) {
-        let path = match self.state.name() {
-            "connecting" => Path::Connecting,
-            "up" => Path::Up,
-            "draining" => Path::Draining,
-            "fault" => Path::Fault,
-            _ => Path::Idle,
-        };
+        let path = self.state.path();
         let before = self.peer.path();
         if self.peer.set_path(path) {
             cx.path_changed = true;

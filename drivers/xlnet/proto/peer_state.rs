@@ -23,7 +23,7 @@ mod action;
 mod state;
 
 pub use action::{Action, Actions};
-pub use state::{Side, State};
+pub use state::{Path, Side, State};
 
 use super::layout::Role;
 

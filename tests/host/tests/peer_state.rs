@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use xlnet_proto::layout::Role;
-use xlnet_proto::peer_state::{step, Action, Actions, Event, State};
+use xlnet_proto::peer_state::{step, Action, Actions, Event, Path, State};
 
 /// Channel numbers that are tried; larger ones behave like these.
 const NUMBERS: [u32; 6] = [0, 1, 2, 3, 4, u32::MAX];
@@ -238,7 +238,7 @@ fn leaving_ends_without_a_channel() {
 fn a_fault_ends_in_quarantine_until_the_entry_goes() {
     for_every_state_and_event(|mut caller, event| {
         let before = caller.state;
-        let already = before.name() == "fault";
+        let already = before.path() == Path::Fault;
         let actions = caller.feed(Event::Fault);
         assert_eq!(
             actions.contains(Action::Quarantine),

@@ -54,7 +54,7 @@ impl Session {
         let draining = matches!(self.state, State::Draining { .. }) && closing;
         // A peer may put something in, or make space, and send no event for it. A queue that waits for
         // that waits until this look at the longest.
-        if draining || matches!(self.state, State::Up { .. }) {
+        if draining || self.state.is_up() {
             with_bh_disabled(|| channel.schedule());
         }
         if draining && with_bh_disabled(|| channel.rx_empty()) {

@@ -105,17 +105,57 @@ impl State {
         )
     }
 
-    /// Returns the name of the state in the peer list.
-    pub const fn name(self) -> &'static str {
+    /// Returns what the state is for the data path and in the peer list.
+    pub const fn path(self) -> Path {
         match self {
-            State::Idle { .. } => "idle",
+            State::Idle { .. } => Path::Idle,
             State::Requested { .. }
             | State::Building { .. }
             | State::Offered { .. }
-            | State::Attaching { .. } => "connecting",
-            State::Up { .. } => "up",
-            State::Draining { .. } | State::Cancelling { fault: false, .. } => "draining",
-            State::Fault { .. } | State::Cancelling { fault: true, .. } => "fault",
+            | State::Attaching { .. } => Path::Connecting,
+            State::Up { .. } => Path::Up,
+            State::Draining { .. } | State::Cancelling { fault: false, .. } => Path::Draining,
+            State::Fault { .. } | State::Cancelling { fault: true, .. } => Path::Fault,
+        }
+    }
+}
+
+/// What is between us and the peer, as far as the data path and the peer list are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Path {
+    /// No channel; the first frame asks for one.
+    Idle = 0,
+    /// A channel is being made: frames that the uplink cannot take are held.
+    Connecting = 1,
+    /// The channel carries the frames.
+    Up = 2,
+    /// The channel is being closed; a new one may follow at once.
+    Draining = 3,
+    /// The peer broke the protocol: uplink only.
+    Fault = 4,
+}
+
+impl Path {
+    /// Returns the path with this number, or [`Path::Idle`].
+    pub const fn from_raw(raw: u32) -> Self {
+        match raw {
+            1 => Self::Connecting,
+            2 => Self::Up,
+            3 => Self::Draining,
+            4 => Self::Fault,
+            _ => Self::Idle,
+        }
+    }
+
+    /// Returns the name in the peer list.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Draining => "draining",
+            Self::Fault => "fault",
         }
     }
 }
