@@ -24,18 +24,7 @@ use crate::{
     },
     shared::Shared,
 };
-use kernel::{
-    prelude::*,
-    sync::rcu, //
-};
-
-/// EtherTypes that the peer's uplink takes as its own: the addresses are the uplink's.
-const UPLINK_TYPES: [u16; 2] = [0x0800, 0x86dd];
-
-/// Whether the uplink of its receiver knows what to do with a frame.
-pub(crate) fn goes_by_uplink(header: &EthernetHeader) -> bool {
-    !header.dst.is_multicast() && UPLINK_TYPES.contains(&header.ethertype)
-}
+use kernel::sync::rcu;
 
 /// Sends a frame. Bottom halves disabled.
 pub(crate) fn transmit(shared: &Shared, dev: &Device, skb: SkBuff, queue: u16, more: bool) {
@@ -108,7 +97,7 @@ fn to_peer(
     if ours && peer.path() != Path::Fault && peer.want() {
         shared.control.trigger();
     }
-    let skb = if goes_by_uplink(header) {
+    let skb = if header.is_unicast_ip() {
         match shared.by_uplink(dev, peer, skb) {
             Ok(()) => {
                 peer.stats.tx_uplink.add_shared(1);

@@ -74,6 +74,11 @@ impl EthernetHeader {
             ethertype: u16::from_be_bytes([t0, t1]),
         })
     }
+
+    /// Returns whether the frame would do with other Ethernet addresses: an IP packet to one receiver.
+    pub const fn is_unicast_ip(&self) -> bool {
+        !self.dst.is_multicast() && matches!(self.ethertype, ethertype::IPV4 | ethertype::IPV6)
+    }
 }
 
 /// Returns the address that sent the frame, as it claims itself.

@@ -12,7 +12,6 @@ use crate::{
         fifo::Record,
         frame::EthernetHeader, //
     },
-    tx::goes_by_uplink,
     xen::memory::Ring, //
 };
 use kernel::sync::atomic::Relaxed;
@@ -50,7 +49,7 @@ fn rebuild(dev: &Device, ring: &Ring, record: &Record) -> Option<SkBuff> {
         .payload(ring, 0, len, |offset, chunk| skb.copy_from(offset, &chunk))
         .ok()?;
     let header = EthernetHeader::parse(skb.head())?;
-    if !goes_by_uplink(&header) {
+    if !header.is_unicast_ip() {
         return None;
     }
     skb.set_network_header(header.ethertype);
