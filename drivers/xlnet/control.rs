@@ -93,6 +93,8 @@ struct State {
     queues: u64,
     /// The data path's table is not that of the sessions.
     outdated: bool,
+    /// The device was up when that table was made.
+    listed_up: bool,
     /// The list of peers has changed since that was last announced.
     news: bool,
     /// The state of a channel has.
@@ -108,8 +110,6 @@ pub(crate) struct Control {
     state: Mutex<State>,
     /// Something below `xlnet/0` may have changed.
     stale: Atomic<u32>,
-    /// The device's state in the last peer list.
-    listed_up: Atomic<u32>,
 }
 
 impl Control {
@@ -131,6 +131,7 @@ impl Control {
             forgotten: Counters::new(),
             queues: 1,
             outdated: false,
+            listed_up: false,
             news: false,
             path_news: false,
         };
@@ -140,7 +141,6 @@ impl Control {
                 device,
                 state <- new_mutex!(state, "xlnet_control"),
                 stale: Atomic::new(1),
-                listed_up: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
@@ -242,7 +242,7 @@ impl Control {
             false => self.exchange(state),
         };
         let up = self.shared.is_up();
-        state.news |= self.listed_up.xchg(up.into(), Full) != u32::from(up);
+        state.news |= core::mem::replace(&mut state.listed_up, up) != up;
 
         let may_open = up && !state.leaving;
         let mut cx = self.context(state);
