@@ -71,7 +71,7 @@ impl Task for Shared {
                 given_way = given_way.saturating_add(1);
             } else {
                 given_way = 0;
-                core::hint::spin_loop();
+                work::relax();
             }
         }
         self.watching.store(0, Relaxed);

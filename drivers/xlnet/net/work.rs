@@ -155,6 +155,13 @@ pub(crate) fn online_cpus() -> u32 {
     unsafe { bindings::xlnet_online_cpus() }
 }
 
+/// Looks less often, and lets the scheduler and RCU have their say. Process context.
+pub(crate) fn relax() {
+    // SAFETY: No requirements but the context.
+    unsafe { bindings::xlnet_cond_resched() };
+    core::hint::spin_loop();
+}
+
 /// Has the other threads of this CPU run first; returns whether any did. Process context.
 pub(crate) fn give_way() -> bool {
     // SAFETY: No requirements but the context.

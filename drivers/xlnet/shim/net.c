@@ -321,6 +321,11 @@ unsigned long xlnet_jiffies(void)
 	return jiffies;
 }
 
+void xlnet_cond_resched(void)
+{
+	cond_resched();
+}
+
 void xlnet_yield(void)
 {
 	yield();

@@ -121,6 +121,7 @@ unsigned long xlnet_switches(void);
 const struct task_struct *xlnet_current(void);
 unsigned long xlnet_sleeps(void);
 unsigned long xlnet_jiffies(void);
+void xlnet_cond_resched(void);
 void xlnet_yield(void);
 unsigned int xlnet_online_cpus(void);
 bool xlnet_is_idle(void);
