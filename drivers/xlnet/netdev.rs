@@ -118,7 +118,6 @@ impl Driver for Shared {
 
     fn stat_rows(&self) -> u32 {
         let table = self.table.get();
-        let peers = table.as_ref().map_or(0, |table| table.iter().count());
         let old = core::mem::replace(&mut *self.rows.lock(), table);
         drop(old);
         let mut rows = 0u32;

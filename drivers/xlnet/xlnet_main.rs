@@ -6,7 +6,7 @@
 //!
 //! - `proto`: the protocol two guests speak, pure. Also a Cargo crate.
 //! - `xen`, `net`: safe abstractions of grants, event channels, xenstore, and of the network stack.
-//!   All `unsafe` is there.
+//!   All `unsafe` is there, and in `proto/mem.rs`.
 //! - `peer`: a permitted peer and its channel; `tx`, `rx`: the data path; `netdev`: the device;
 //!   `shared`: what these and the control task share.
 //! - `control`: the task that makes and closes channels; `driver`: the module.

@@ -7,7 +7,7 @@ use core::fmt;
 /// Something the peer wrote into shared memory that no conforming peer writes.
 ///
 /// The reaction is always the same: close the channel, count the fault, and stay closed towards
-/// that peer. The variants exist so that the counters say what happened.
+/// that peer. The variants exist so that the log says what happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerFault {
     /// A count ran ahead of what the ring can hold, or of what was produced.
@@ -56,12 +56,12 @@ impl PeerFault {
         PeerFault::BadFeatures,
     ];
 
-    /// Returns the position of the fault in [`PeerFault::ALL`], for arrays of counters.
+    /// Returns the position of the fault in [`PeerFault::ALL`], to keep it in a word.
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// Returns the name of the fault for logs and counters.
+    /// Returns the name of the fault for logs.
     pub const fn name(self) -> &'static str {
         match self {
             PeerFault::IndexJump => "index-jump",

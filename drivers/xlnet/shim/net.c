@@ -122,11 +122,6 @@ bool xlnet_netdev_xmit_more(void)
 	return netdev_xmit_more();
 }
 
-void xlnet_txq_trans_update(struct net_device *dev, unsigned int index)
-{
-	txq_trans_cond_update(netdev_get_tx_queue(dev, index));
-}
-
 void xlnet_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
 			  int (*poll)(struct napi_struct *, int))
 {
@@ -211,11 +206,6 @@ int xlnet_dev_queue_xmit(struct sk_buff *skb)
 u16 xlnet_skb_get_queue_mapping(const struct sk_buff *skb)
 {
 	return skb_get_queue_mapping(skb);
-}
-
-void xlnet_skb_set_queue_mapping(struct sk_buff *skb, u16 queue)
-{
-	skb_set_queue_mapping(skb, queue);
 }
 
 void xlnet_skb_record_rx_queue(struct sk_buff *skb, u16 queue)

@@ -36,8 +36,6 @@
 /* Constants bindgen cannot evaluate. */
 enum {
 	XLNET_GFP_ATOMIC = (__force unsigned int)(GFP_ATOMIC | __GFP_NOWARN),
-	XLNET_GFP_KERNEL = (__force unsigned int)GFP_KERNEL,
-	XLNET_GNTMAP_HOST = GNTMAP_host_map,
 	XLNET_ARPHRD_ETHER = ARPHRD_ETHER,
 	XLNET_NETDEV_CHANGEADDR = NETDEV_CHANGEADDR,
 	XLNET_COALESCE_PARAMS = ETHTOOL_COALESCE_RX_USECS | ETHTOOL_COALESCE_RX_USECS_IRQ,
@@ -70,7 +68,6 @@ void xlnet_mb_after_stop(void);
 bool xlnet_txq_stopped(const struct net_device *dev, unsigned int index);
 void xlnet_txq_wake(struct net_device *dev, unsigned int index);
 bool xlnet_netdev_xmit_more(void);
-void xlnet_txq_trans_update(struct net_device *dev, unsigned int index);
 
 /* NAPI. */
 void xlnet_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
@@ -93,7 +90,6 @@ void xlnet_kfree_skb_any(struct sk_buff *skb);
 void xlnet_consume_skb_any(struct sk_buff *skb);
 int xlnet_dev_queue_xmit(struct sk_buff *skb);
 u16 xlnet_skb_get_queue_mapping(const struct sk_buff *skb);
-void xlnet_skb_set_queue_mapping(struct sk_buff *skb, u16 queue);
 void xlnet_skb_record_rx_queue(struct sk_buff *skb, u16 queue);
 void xlnet_skb_reset_mac_header(struct sk_buff *skb);
 void xlnet_skb_set_network_header(struct sk_buff *skb, int offset);
