@@ -49,6 +49,8 @@ const HARMLESS: &[&str] = &[
     // netfront takes a reference to a page of slab memory (`get_page()` in `xennet_release_tx_bufs()`) when a guest is
     // restored that was saved with frames of its uplink under way, whoever sent them.
     "include/linux/mm.h:2128 at xennet_disconnect_backend+",
+    // A scenario has a guest do that.
+    "Kernel panic - not syncing: sysrq triggered crash",
 ];
 
 /// A line no test may leave.

@@ -20,6 +20,7 @@ use crate::{
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("death::pv-of-a-listener", Spec::pv(3), of_lowest).long(),
     Scenario::new("death::pv-of-a-connector", Spec::pv(3), of_highest).long(),
+    Scenario::new("death::pv-panic", Spec::pv(3), by_panic).long(),
     Scenario::new("death::of-xlnetd", Spec::mixed(), of_daemon),
     Scenario::new("death::pv-second-xlnetd", Spec::pv(3), second_daemon).long(),
     Scenario::new("death::pvh-of-xlnetd", Spec::pvh(2), of_daemon).long(),
@@ -51,17 +52,35 @@ fn of_lowest(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
     let mut guests = by_domid(bed)?;
     let victim = guests.remove(0);
-    destroyed(bed, &victim, &guests)
+    destroyed(bed, &victim, &guests, Guest::destroy)
 }
 
 fn of_highest(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
     let mut guests = by_domid(bed)?;
     let victim = guests.pop().context("no guest")?;
-    destroyed(bed, &victim, &guests)
+    destroyed(bed, &victim, &guests, Guest::destroy)
 }
 
-fn destroyed(bed: &mut Bed, victim: &Guest, survivors: &[Guest]) -> Result<()> {
+/// A kernel that panics lets go of nothing; the toolstack destroys its domain.
+fn by_panic(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let mut guests = by_domid(bed)?;
+    let victim = guests.remove(0);
+    destroyed(bed, &victim, &guests, |guest| {
+        // Once the agent has answered.
+        let panic =
+            "setsid -f sh -c 'sleep 1; echo c > /proc/sysrq-trigger' > /dev/null 2>&1 < /dev/null";
+        guest.sh(panic).map(drop)
+    })
+}
+
+fn destroyed(
+    bed: &mut Bed,
+    victim: &Guest,
+    survivors: &[Guest],
+    end: fn(&Guest) -> Result<()>,
+) -> Result<()> {
     let [a, b] = survivors else {
         anyhow::bail!("wants two survivors");
     };
@@ -86,7 +105,7 @@ fn destroyed(bed: &mut Bed, victim: &Guest, survivors: &[Guest]) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let queued = counter(a, domid_b, "tx_frames")?;
 
-    victim.destroy()?;
+    end(victim)?;
     for events in events {
         let guest = events.guest.clone();
         let seconds = events.until_unrouted(victim)?;
