@@ -305,21 +305,6 @@ impl Guest {
             .sh_within(&format!("xl {words}"), COPY_LIMIT)
             .map(drop)
     }
-
-    /// Shuts it down in order and waits for its end.
-    ///
-    /// # Errors
-    /// If it does not end within a minute.
-    pub fn shut_down(&self) -> Result<()> {
-        let name = self.config.name();
-        let script = format!(
-            "for i in $(seq 300); do xl domid {name} >/dev/null 2>&1 || exit 0; sleep 0.2; done; exit 1"
-        );
-        self.spawn("sleep 0.2; poweroff -f")?.wait().ok();
-        self.dom0
-            .sh_within(&script, Duration::from_secs(90))
-            .map(drop)
-    }
 }
 
 #[cfg(test)]

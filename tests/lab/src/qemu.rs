@@ -50,8 +50,6 @@ pub struct HostConfig {
     pub xenstored: Xenstored,
     /// CPU model and flags.
     pub cpu: String,
-    /// Whether to run on the machine's own virtualisation instead of emulating it.
-    pub kvm: bool,
     /// Whether its clock counts instructions, one a nanosecond, instead of following the machine's. Slow, and with one
     /// physical CPU a measurement finds nearly the same each time.
     pub counted: bool,
@@ -70,7 +68,6 @@ impl Default for HostConfig {
             xenstored: Xenstored::default(),
             // With either of these features the kernel copies by `rep movsb`, which the emulator runs byte by byte.
             cpu: "max,-erms,-fsrm".to_owned(),
-            kvm: false,
             counted: false,
             link: None,
         }
@@ -127,12 +124,8 @@ impl HostConfig {
         let number = |value: u32| value.to_string();
         let mut args: Vec<String> = Vec::new();
         let mut option = |name: &str, value: String| args.extend([format!("-{name}"), value]);
-        let accel = match (self.kvm, self.counted) {
-            (true, _) => "kvm",
-            (false, false) => "tcg,thread=multi",
-            (false, true) => "tcg,thread=single",
-        };
-        option("accel", accel.to_owned());
+        let threads = if self.counted { "single" } else { "multi" };
+        option("accel", format!("tcg,thread={threads}"));
         if self.counted {
             option("icount", "shift=0".to_owned());
             // What writes to these registers sets a timer, for which the emulator reads the count where it must not.
