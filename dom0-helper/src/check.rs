@@ -94,7 +94,8 @@ pub async fn check(
             None
         }
     };
-    if nix::unistd::geteuid().is_root() {
+    let root = nix::unistd::geteuid().is_root();
+    if root {
         findings.add("user", Good, "root", None);
     } else {
         findings.add(
@@ -122,6 +123,8 @@ pub async fn check(
     }
     match holder {
         Some(pid) => findings.add("daemon", Good, format!("runs as pid {pid}"), None),
+        // Only root may read the lock file.
+        None if !root => findings.add("daemon", Warning, "unknown", Some("run as root")),
         None => findings.add(
             "daemon",
             Warning,

@@ -108,7 +108,7 @@ pub enum StoreError {
         reason: String,
     },
     /// No answer in time.
-    #[error("xenstore did not answer '{request}' within {} s", timeout.as_secs())]
+    #[error("xenstore did not answer '{request}' within {} s; is xenstored alive, and the host overloaded?", timeout.as_secs())]
     Timeout {
         /// The request and its path.
         request: String,
@@ -116,7 +116,7 @@ pub enum StoreError {
         timeout: Duration,
     },
     /// The connection is gone.
-    #[error("the connection to xenstore broke at '{request}': {reason}")]
+    #[error("the connection to xenstore broke at '{request}': {reason}; has xenstored ended?")]
     Broken {
         /// The request and its path.
         request: String,
