@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
-use xlnet_lab::guest::Guest;
 
 use crate::{
     bed::eventually,
@@ -13,7 +12,7 @@ use crate::{
     helper,
     leaks::Holdings,
     policy::all_joined,
-    view::{await_peers, await_routing, peers, state_of},
+    view::{await_channel, await_peers, await_routing, peers},
     Bed, Spec,
 };
 use traffic::Traffic;
@@ -93,7 +92,8 @@ fn all_holds(bed: &Bed, world: &World, traffic: &mut Traffic) -> Result<()> {
             .peers_of(from)
             .is_some_and(|peers| peers.contains(&to))
         {
-            await_channel(&bed.g(from)?, &bed.g(to)?)?;
+            // They talk, which is what makes it.
+            await_channel(&bed.g(from)?, &bed.g(to)?, || Ok(()))?;
         }
     }
     for (number, claims) in world.claims() {
@@ -110,22 +110,6 @@ fn all_holds(bed: &Bed, world: &World, traffic: &mut Traffic) -> Result<()> {
         })?;
     }
     bed.check_logs()
-}
-
-/// Waits until two guests that talk do so through a channel.
-fn await_channel(a: &Guest, b: &Guest) -> Result<()> {
-    let (domid_a, domid_b) = (a.domid()?, b.domid()?);
-    eventually(
-        &format!("{} and {} have a channel", a.name(), b.name()),
-        || {
-            let states = [state_of(a, domid_b)?, state_of(b, domid_a)?];
-            ensure!(
-                states.iter().all(|state| state.as_deref() == Some("up")),
-                "{states:?}"
-            );
-            Ok(true)
-        },
-    )
 }
 
 /// Ends every channel, and counts what is held then.

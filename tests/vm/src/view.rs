@@ -67,10 +67,19 @@ pub(crate) fn state_of(guest: &Agent, domid: u32) -> Result<Option<String>> {
 /// # Errors
 /// If they do not.
 pub(crate) fn join(a: &Guest, b: &Guest) -> Result<()> {
+    let ping = format!("ping -q -c 1 -W 2 {}", b.config.ip());
+    await_channel(a, b, || a.sh(&ping).map(drop))
+}
+
+/// Waits until `a` and `b` have a channel; `before` is done before each look.
+///
+/// # Errors
+/// If they do not.
+pub(crate) fn await_channel(a: &Guest, b: &Guest, before: impl Fn() -> Result<()>) -> Result<()> {
     let (domid_a, domid_b) = (a.domid()?, b.domid()?);
     let what = format!("{} and {} are joined", a.name(), b.name());
     eventually(&what, || {
-        a.sh(&format!("ping -q -c 1 -W 2 {}", b.config.ip()))?;
+        before()?;
         let (from_a, from_b) = (state_of(a, domid_b)?, state_of(b, domid_a)?);
         ensure!(
             from_a.as_deref() == Some("up") && from_b.as_deref() == Some("up"),

@@ -85,7 +85,7 @@ fn storm(attack: &mut Attack) -> Result<Ending> {
     attack.meanwhile(|_| {
         channel.port.kick();
         kicks += 1;
-        // Whatever the victim sends to all, that it is not what the victim minds.
+        // What the victim sends to all must not lie there: it would mind that, and not the events.
         if kicks % MANY == 0 {
             channel.receive(Duration::ZERO, |_| {})?;
         }
