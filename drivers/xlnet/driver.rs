@@ -36,9 +36,9 @@ impl kernel::Module for Xlnet {
             return Err(ENODEV);
         }
         let control = Control::new()?;
-        let worker = work::Registration::new(control.clone());
-        let watcher = work::Registration::new(control.shared().clone());
-        let releaser = work::Registration::new(Arc::new(Release(control.clone()), GFP_KERNEL)?);
+        let worker = work::Registration::new(control.clone())?;
+        let watcher = work::Registration::new(control.shared().clone())?;
+        let releaser = work::Registration::new(Arc::new(Release(control.clone()), GFP_KERNEL)?)?;
         *control.shared().sleeper.lock() = Some(control.clone());
         // The watch calls once when it is made, which starts everything.
         let watch = Watch::new(c"xlnet/0", control.clone()).inspect_err(|_| {

@@ -6,6 +6,10 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::bindings;
+use core::ptr::{
+    null_mut,
+    NonNull, //
+};
 use kernel::{
     ffi,
     prelude::*,
@@ -13,6 +17,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Full,
             Release, //
         },
         Arc, //
@@ -66,7 +71,7 @@ impl Work {
                 // SAFETY: `slot` is valid for writes, and the item is pinned.
                 unsafe { bindings::xlnet_init_delayed_work(slot, Some(Self::thunk)) }
             }),
-            owner: Atomic::new(core::ptr::null_mut()),
+            owner: Atomic::new(null_mut()),
             run: Atomic::new(0),
         })
     }
@@ -119,26 +124,49 @@ unsafe fn call<T: Task>(owner: *mut ffi::c_void) {
 }
 
 /// Keeps a [`Task`] alive for as long as its [`Work`] may run.
-pub(crate) struct Registration<T: Task>(Arc<T>);
+///
+/// # Invariants
+///
+/// `work` is part of what `_task` keeps, and calls that.
+pub(crate) struct Registration<T: Task> {
+    work: NonNull<Work>,
+    _task: Arc<T>,
+}
+
+// SAFETY: An item may be disabled by any thread in process context.
+unsafe impl<T: Task> Send for Registration<T> {}
+// SAFETY: Nothing can be done with a shared registration.
+unsafe impl<T: Task> Sync for Registration<T> {}
 
 impl<T: Task> Registration<T> {
     /// Lets `task` run from now on.
-    pub(crate) fn new(task: Arc<T>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if its item was registered before.
+    pub(crate) fn new(task: Arc<T>) -> Result<Self> {
         let work = task.work();
-        // INVARIANT: The registration being made holds a reference to `task`.
-        work.owner
-            .store(Arc::as_ptr(&task).cast_mut().cast(), Release);
+        let owner = Arc::as_ptr(&task).cast_mut().cast();
+        // INVARIANT: The registration being made holds a reference to `task`, and is the only one of this
+        // item there ever is.
+        if work.owner.cmpxchg(null_mut(), owner, Full).is_err() {
+            return Err(EBUSY);
+        }
         let run: unsafe fn(*mut ffi::c_void) = call::<T>;
         work.run.store(run as usize, Release);
-        Self(task)
+        // INVARIANT: As above.
+        Ok(Self {
+            work: NonNull::from(work),
+            _task: task,
+        })
     }
 }
 
 impl<T: Task> Drop for Registration<T> {
     fn drop(&mut self) {
-        // SAFETY: The item is initialised; this waits for a running task and makes every later
-        // trigger a no-op, so that the reference may go.
-        unsafe { bindings::disable_delayed_work_sync(self.0.work().inner.get()) };
+        // SAFETY: By the type invariants the item is initialised; this waits for a running task and makes
+        // every later trigger a no-op, so that the reference may go.
+        unsafe { bindings::disable_delayed_work_sync(self.work.as_ref().inner.get()) };
     }
 }
 
