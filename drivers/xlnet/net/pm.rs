@@ -8,12 +8,9 @@
 
 use crate::{
     bindings,
-    net::{
-        ops::{
-            self,
-            Driver, //
-        },
-        sysfs::Shared, //
+    net::ops::{
+        self,
+        Driver, //
     },
 };
 use kernel::ffi;
@@ -33,23 +30,23 @@ impl<T: Driver> Adapter<T> {
         0
     }
 
-    const OPS: Shared<bindings::dev_pm_ops> = Shared(bindings::dev_pm_ops {
+    const OPS: bindings::dev_pm_ops = bindings::dev_pm_ops {
         freeze: Some(Self::freeze),
         thaw: Some(Self::thaw),
         restore: Some(Self::thaw),
         // SAFETY: A table of optional functions is valid when all zeroes.
         ..unsafe { core::mem::zeroed() }
-    });
+    };
 
-    const TYPE: Shared<bindings::device_type> = Shared(bindings::device_type {
+    const TYPE: bindings::device_type = bindings::device_type {
         name: c"xlnet".as_ptr().cast(),
-        pm: &Self::OPS.0,
+        pm: &Self::OPS,
         // SAFETY: What is left are optional pointers.
         ..unsafe { core::mem::zeroed() }
-    });
+    };
 }
 
 /// The type of a driver's devices: `DEVTYPE=xlnet` in their uevents.
 pub(super) fn device_type<T: Driver>() -> *const bindings::device_type {
-    &Adapter::<T>::TYPE.0
+    &Adapter::<T>::TYPE
 }

@@ -34,13 +34,6 @@ impl fmt::Write for Text {
 
 struct Adapter<T: Driver>(core::marker::PhantomData<T>);
 
-/// Makes a constant that holds pointers usable as a `static`.
-#[repr(transparent)]
-pub(super) struct Shared<T>(pub(super) T);
-
-// SAFETY: The tables are never written to.
-unsafe impl<T> Sync for Shared<T> {}
-
 impl<T: Driver> Adapter<T> {
     /// Copies the part of the text that was asked for.
     fn read(
@@ -106,30 +99,30 @@ impl<T: Driver> Adapter<T> {
         })
     }
 
-    const PEERS: Shared<bindings::bin_attribute> = Shared(bindings::bin_attribute {
+    const PEERS: bindings::bin_attribute = bindings::bin_attribute {
         attr: attribute(c"peers", 0o444),
         read: Some(Self::read_peers),
         // SAFETY: What is left are numbers and optional pointers.
         ..unsafe { core::mem::zeroed() }
-    });
+    };
 
-    const CLAIM: Shared<bindings::bin_attribute> = Shared(bindings::bin_attribute {
+    const CLAIM: bindings::bin_attribute = bindings::bin_attribute {
         attr: attribute(c"claim", 0o644),
         read: Some(Self::read_claim),
         write: Some(Self::write_claim),
         // SAFETY: As above.
         ..unsafe { core::mem::zeroed() }
-    });
+    };
 
-    const ATTRIBUTES: Shared<[*const bindings::bin_attribute; 3]> =
-        Shared([&Self::PEERS.0, &Self::CLAIM.0, core::ptr::null()]);
+    const ATTRIBUTES: [*const bindings::bin_attribute; 3] =
+        [&Self::PEERS, &Self::CLAIM, core::ptr::null()];
 
-    const GROUP: Shared<bindings::attribute_group> = Shared(bindings::attribute_group {
+    const GROUP: bindings::attribute_group = bindings::attribute_group {
         name: c"xlnet".as_ptr().cast(),
-        bin_attrs: Self::ATTRIBUTES.0.as_ptr(),
+        bin_attrs: Self::ATTRIBUTES.as_ptr(),
         // SAFETY: As above.
         ..unsafe { core::mem::zeroed() }
-    });
+    };
 }
 
 /// An attribute of that name and those permissions.
@@ -144,5 +137,5 @@ const fn attribute(name: &'static CStr, mode: bindings::umode_t) -> bindings::at
 
 /// The attribute group of a driver's devices.
 pub(super) fn group<T: Driver>() -> *const bindings::attribute_group {
-    &Adapter::<T>::GROUP.0
+    &Adapter::<T>::GROUP
 }
