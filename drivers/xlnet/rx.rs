@@ -8,7 +8,7 @@
 use crate::{
     net::{
         device::Device,
-        napi::Napi,
+        napi::Turn,
         page_pool::PagePool,
         skb::SkBuff, //
     },
@@ -51,16 +51,16 @@ impl Rx {
 }
 
 /// Copies a record into a new socket buffer; `None` if the frame had to be thrown away, which is
-/// counted. Softirq context.
+/// counted.
 pub(crate) fn take(
-    napi: &Napi<Channel>,
+    turn: &Turn<'_, Channel>,
     dev: &Device,
     peer: &Peer,
     rx: &mut Rx,
     record: &Record,
 ) -> Option<SkBuff> {
     let len = record.header().len;
-    let Ok(mut skb) = SkBuff::alloc_rx(napi, dev, &mut rx.pages, len) else {
+    let Ok(mut skb) = SkBuff::alloc_rx(turn, dev, &mut rx.pages, len) else {
         peer.stats.rx_no_memory.add(1);
         dev.count_rx_dropped();
         return None;
@@ -101,8 +101,14 @@ fn is_from(peer: &Peer, header: &EthernetHeader, head: &[u8]) -> bool {
     header.src == peer.mac && source_ip(head).is_none_or(|source| peer.owns(&source))
 }
 
-/// Gives a frame to the stack. Softirq context, from the poll.
-pub(crate) fn deliver(napi: &Napi<Channel>, dev: &Device, peer: &Peer, queue: u16, skb: SkBuff) {
+/// Gives a frame to the stack.
+pub(crate) fn deliver(
+    turn: &Turn<'_, Channel>,
+    dev: &Device,
+    peer: &Peer,
+    queue: u16,
+    skb: SkBuff,
+) {
     if !dev.is_running() {
         dev.count_rx_dropped();
         return;
@@ -111,5 +117,5 @@ pub(crate) fn deliver(napi: &Napi<Channel>, dev: &Device, peer: &Peer, queue: u1
     peer.stats.rx_frames.add(1);
     peer.stats.rx_bytes.add(len.into());
     dev.count_rx(len);
-    skb.receive(napi, dev, queue);
+    skb.receive(turn, dev, queue);
 }

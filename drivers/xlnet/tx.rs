@@ -83,7 +83,7 @@ fn to_peer(
     let len = skb.len();
     let ours = shared.may_send(skb.head());
     let sent = if ours {
-        by_channel(dev, peer, skb, queue, more)
+        by_channel(peer, skb, queue, more)
     } else {
         Sent::Refused(skb)
     };
@@ -117,10 +117,10 @@ fn to_peer(
     }
 }
 
-fn by_channel(dev: &Device, peer: &Peer, skb: SkBuff, queue: u16, more: bool) -> Sent {
+fn by_channel(peer: &Peer, skb: SkBuff, queue: u16, more: bool) -> Sent {
     let guard = rcu::read_lock();
     match peer.channel.load(&guard) {
-        Some(channel) => channel.send(dev, skb, queue, more),
+        Some(channel) => channel.send(skb, queue, more),
         None => Sent::Refused(skb),
     }
 }
@@ -136,7 +136,7 @@ fn hold(dev: &Device, peer: &Peer, skb: SkBuff, queue: u16) {
         }
         Err(skb) => skb,
     };
-    match by_channel(dev, peer, skb, queue, false) {
+    match by_channel(peer, skb, queue, false) {
         Sent::Queued => dev.count_tx(len),
         Sent::Refused(_) => lose(dev, peer),
     }
@@ -146,7 +146,7 @@ fn hold(dev: &Device, peer: &Peer, skb: SkBuff, queue: u16) {
 pub(crate) fn flush_hold(dev: &Device, peer: &Peer) {
     drain_hold(peer, false, |skb| {
         let len = skb.len();
-        match by_channel(dev, peer, skb, 0, false) {
+        match by_channel(peer, skb, 0, false) {
             Sent::Queued => dev.count_tx(len),
             Sent::Refused(_) => lose(dev, peer),
         }

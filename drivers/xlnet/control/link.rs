@@ -129,7 +129,7 @@ impl Link {
         )?;
         // The poll must be enabled before an interrupt can schedule it, since the interrupt is
         // ended by it.
-        let napi = napi::Registration::new(place.dev, channel.clone());
+        let napi = napi::Registration::new(place.dev, channel.clone())?;
         let name = StrBuf::<32>::format(format_args!("xlnet-dom{}", place.peer.domid))?;
         let events = events.bind(name.as_cstr(), channel.clone())?;
         // The first poll asks the peer for events.

@@ -23,6 +23,7 @@ use kernel::{
     ffi,
     prelude::*,
     sync::{
+        aref::AlwaysRefCounted,
         rcu,
         Arc, //
     },
@@ -55,8 +56,24 @@ pub(crate) const MTU_MAX: u32 = 65535;
 #[repr(transparent)]
 pub(crate) struct Device(Opaque<bindings::net_device>);
 
+// SAFETY: A reference may be given up by any thread.
+unsafe impl Send for Device {}
 // SAFETY: What is done through a shared reference is safe from any thread.
 unsafe impl Sync for Device {}
+
+// SAFETY: A device is counted as soon as it is allocated, and freed only when it was unregistered, which
+// waits until nobody else counts as holding it.
+unsafe impl AlwaysRefCounted for Device {
+    fn inc_ref(&self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::xlnet_dev_hold(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(dev: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference of its own.
+        unsafe { bindings::xlnet_dev_put(dev.cast().as_ptr()) };
+    }
+}
 
 impl Device {
     /// Refers to a device.

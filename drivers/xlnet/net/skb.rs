@@ -12,8 +12,8 @@ use crate::{
     net::{
         device::Device,
         napi::{
-            Napi,
-            Poll, //
+            Poll,
+            Turn, //
         },
     },
     proto::{
@@ -189,16 +189,16 @@ impl SkBuff {
         }
     }
 
-    /// Gives the frame to the stack as received on `dev`. Only from the poll of `napi`.
+    /// Gives the frame to the stack as received on `dev`.
     #[inline]
-    pub(crate) fn receive<T: Poll>(self, napi: &Napi<T>, dev: &Device, queue: u16) {
+    pub(crate) fn receive<T: Poll>(self, turn: &Turn<'_, T>, dev: &Device, queue: u16) {
         let skb = self.into_raw();
-        // SAFETY: `skb` is valid and given away; the frame has at least an Ethernet header, which
-        // `eth_type_trans()` pulls.
+        // SAFETY: `skb` is valid and given away in the poll; the frame has at least an Ethernet header,
+        // which `eth_type_trans()` pulls.
         unsafe {
             bindings::xlnet_skb_record_rx_queue(skb, queue);
             bindings::xlnet_skb_set_protocol(skb, bindings::eth_type_trans(skb, dev.as_ptr()));
-            bindings::xlnet_napi_gro_receive(napi.as_ptr(), skb);
+            bindings::xlnet_napi_gro_receive(turn.as_ptr(), skb);
         }
     }
 

@@ -18,8 +18,10 @@ use crate::{
     net::{
         device::Device,
         napi::{
+            Completed,
             Napi,
-            Poll, //
+            Poll,
+            Turn, //
         },
         ops::TX_QUEUES,
         work, //
@@ -49,6 +51,7 @@ use watch::Pace;
 use kernel::{
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -81,6 +84,7 @@ pub(crate) struct Channel {
     /// Whose it is.
     pub(crate) peer: Arc<Peer>,
     shared: Arc<Shared>,
+    dev: ARef<Device>,
     /// The state word of the peer as the poll last saw it.
     seen: Atomic<u32>,
     /// 1 + index of the fault that was found; 0 if none.
@@ -128,6 +132,7 @@ impl Channel {
                 queue,
                 peer,
                 shared,
+                dev: dev.into(),
                 seen: Atomic::new(ChannelState::SettingUp as u32),
                 fault: Atomic::new(0),
                 answered: Atomic::new(0),
@@ -233,10 +238,10 @@ impl Channel {
 
     /// Polls after `delay` microseconds instead of asking to be woken by the next frame. Bottom
     /// halves disabled.
-    fn leave(&self, delay: u64) {
+    fn leave(&self, completed: Completed<'_, Self>, delay: u64) {
         self.stop_watch();
         self.end_interrupt();
-        self.napi.schedule_in(delay.saturating_mul(1000));
+        completed.schedule_in(delay.saturating_mul(1000));
     }
 
     /// Lets the next interrupt come.
@@ -257,14 +262,13 @@ impl Poll for Channel {
         &self.napi
     }
 
-    fn poll(&self, budget: u32) -> u32 {
-        let dev = self.napi.device();
-        let found = self.receive(dev, budget);
+    fn poll(&self, turn: Turn<'_, Self>) -> u32 {
+        let found = self.receive(&turn);
         let done = found.frames;
         if done != 0 {
             self.active.store(1, Relaxed);
         }
-        let woken = self.look_at_space(dev);
+        let woken = self.look_at_space();
         let changed = self.look_at_state();
         let gap = if done != 0 || woken {
             self.note_work(&found)
@@ -274,11 +278,14 @@ impl Poll for Channel {
         if done != 0 || woken || changed {
             self.worked.store(1, Relaxed);
         }
-        if done < budget && self.napi.complete_done(done) {
+        if done == turn.budget() {
+            return done;
+        }
+        if let Some(completed) = turn.complete(done) {
             let limit = self.shared.delay_usecs.load(Relaxed);
             match found.delay(gap, self.shared.event_cost.of(DELAY_EVENTS, limit)) {
                 0 => self.rearm(),
-                delay => self.leave(delay),
+                delay => self.leave(completed, delay),
             }
         }
         done

@@ -17,6 +17,16 @@ void xlnet_eth_hw_addr_random(struct net_device *dev)
 	eth_hw_addr_random(dev);
 }
 
+void xlnet_dev_hold(struct net_device *dev)
+{
+	dev_hold(dev);
+}
+
+void xlnet_dev_put(struct net_device *dev)
+{
+	dev_put(dev);
+}
+
 struct net *xlnet_dev_net_rcu(const struct net_device *dev)
 {
 	return dev_net_rcu(dev);

@@ -45,6 +45,8 @@ enum {
 void *xlnet_netdev_priv(const struct net_device *dev);
 void xlnet_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
 void xlnet_eth_hw_addr_random(struct net_device *dev);
+void xlnet_dev_hold(struct net_device *dev);
+void xlnet_dev_put(struct net_device *dev);
 struct net *xlnet_dev_net_rcu(const struct net_device *dev);
 bool xlnet_netif_running(const struct net_device *dev);
 bool xlnet_netif_carrier_ok(const struct net_device *dev);

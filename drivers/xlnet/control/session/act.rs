@@ -212,7 +212,7 @@ impl Session {
         self.stop_sending(cx);
         self.say(ChannelState::Recalled);
         if let Some(link) = &self.link {
-            with_bh_disabled(|| link.channel.recall(cx.dev));
+            with_bh_disabled(|| link.channel.recall());
         }
         self.let_go(cx);
     }

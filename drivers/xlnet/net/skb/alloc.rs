@@ -8,8 +8,8 @@ use crate::{
     net::{
         device::Device,
         napi::{
-            Napi,
-            Poll, //
+            Poll,
+            Turn, //
         },
         page_pool::PagePool, //
     },
@@ -32,23 +32,23 @@ const LINEAR_HEAD: u32 = 256;
 const FRAGMENT_ORDER: ffi::c_int = 3;
 
 impl SkBuff {
-    /// Allocates a buffer of `len` bytes for a frame that `napi` will receive, with pages of `pool` if
-    /// it is long. Softirq context.
+    /// Allocates a buffer of `len` bytes for a frame that this poll will receive, with pages of `pool` if
+    /// it is long.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn alloc_rx<T: Poll>(
-        napi: &Napi<T>,
+        turn: &Turn<'_, T>,
         dev: &Device,
         pool: &mut PagePool,
         len: u32,
     ) -> Result<Self> {
         if len <= LINEAR_MAX {
-            return Self::alloc_linear(napi, len);
+            return Self::alloc_linear(turn, len);
         }
         let paged = len.checked_sub(LINEAR_HEAD).ok_or(EINVAL)?;
-        let mut skb = Self::alloc_linear(napi, LINEAR_HEAD)?;
+        let mut skb = Self::alloc_linear(turn, LINEAR_HEAD)?;
         if skb.add_pages(pool, paged) {
             return Ok(skb);
         }
@@ -65,9 +65,9 @@ impl SkBuff {
         Self::alloc_scattered(dev, linear, len.saturating_sub(linear))
     }
 
-    fn alloc_linear<T: Poll>(napi: &Napi<T>, len: u32) -> Result<Self> {
-        // SAFETY: `napi` is being polled.
-        let ptr = unsafe { bindings::napi_alloc_skb(napi.as_ptr(), len) };
+    fn alloc_linear<T: Poll>(turn: &Turn<'_, T>, len: u32) -> Result<Self> {
+        // SAFETY: The instance is being polled.
+        let ptr = unsafe { bindings::napi_alloc_skb(turn.as_ptr(), len) };
         let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
         // SAFETY: The buffer has room for `len` bytes.
         unsafe { bindings::skb_put(ptr.as_ptr(), len) };

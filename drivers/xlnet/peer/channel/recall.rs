@@ -19,8 +19,8 @@ use kernel::sync::atomic::Relaxed;
 impl Channel {
     /// Sends by the uplink what the peer has not consumed. It has been told to leave that, and nothing
     /// more is let in. What the uplink does not take is lost. Bottom halves disabled.
-    pub(crate) fn recall(&self, dev: &Device) {
-        let stats = &self.peer.stats;
+    pub(crate) fn recall(&self) {
+        let (stats, dev) = (&self.peer.stats, &self.dev);
         let mut tx = self.tx.lock();
         let recalled = tx.producer.recall(|ring, record| {
             let sent = rebuild(dev, ring, record)

@@ -7,7 +7,7 @@ use super::{
     Channel, //
 };
 use crate::{
-    net::device::Device,
+    net::napi::Turn,
     proto::{
         frame::is_bare_ack,
         layout::{
@@ -43,11 +43,11 @@ impl Channel {
         }
     }
 
-    /// Takes up to `budget` frames out of the FIFO and gives them to the stack.
-    pub(super) fn receive(&self, dev: &Device, budget: u32) -> Arrivals {
+    /// Takes as many frames as this poll may out of the FIFO and gives them to the stack.
+    pub(super) fn receive(&self, turn: &Turn<'_, Self>) -> Arrivals {
         let mut found = Arrivals::none();
         let mut freed = 0u32;
-        while found.frames < budget && !self.is_recalled() {
+        while found.frames < turn.budget() && !self.is_recalled() {
             let mut rx = self.rx.lock();
             let record = match rx.fifo.next() {
                 Ok(Some(record)) => record,
@@ -57,7 +57,7 @@ impl Channel {
                     break;
                 }
             };
-            let frame = rx::take(&self.napi, dev, &self.peer, &mut rx, &record);
+            let frame = rx::take(turn, &self.dev, &self.peer, &mut rx, &record);
             freed = freed.saturating_add(record_size(record.header().len));
             found.add(record.header());
             rx.fifo.release(record);
@@ -75,7 +75,7 @@ impl Channel {
                 if !is_bare_ack(skb.head()) {
                     self.answered.store(1, Relaxed);
                 }
-                rx::deliver(&self.napi, dev, &self.peer, self.queue, skb);
+                rx::deliver(turn, &self.dev, &self.peer, self.queue, skb);
             }
         }
         if found.frames != 0 && self.rx.lock().fifo.should_kick() {

@@ -11,10 +11,7 @@ use super::{
     SHARED_QUEUE, //
 };
 use crate::{
-    net::{
-        device::Device,
-        skb::SkBuff, //
-    },
+    net::skb::SkBuff,
     proto::{
         fault::PeerFault,
         fifo::{
@@ -100,12 +97,12 @@ impl Channel {
     ///
     /// `queue` is the transmit queue that sends it, which is stopped when no further frame is sure
     /// to fit; `more` says that another frame follows at once, which will kick for this one too.
-    pub(crate) fn send(&self, dev: &Device, skb: SkBuff, queue: u16, more: bool) -> Sent {
+    pub(crate) fn send(&self, skb: SkBuff, queue: u16, more: bool) -> Sent {
         let mut tx = self.tx.lock();
         let pushed = self.push(&mut tx, &skb);
         let ours = queue == self.queue;
         // Also where another queue's frame has filled it: what this queue sends next has to fit.
-        let stopped = pushed && self.stop_if_full(dev, &mut tx);
+        let stopped = pushed && self.stop_if_full(&mut tx);
         // The promise of another frame binds only this queue, which runs on; and only a frame that gets
         // in keeps the promise.
         let another = more && ours && queue != SHARED_QUEUE && pushed && !stopped;
@@ -158,18 +155,18 @@ impl Channel {
     }
 
     /// Stops the channel's queue if the largest frame would not fit; true if it is stopped.
-    fn stop_if_full(&self, dev: &Device, tx: &mut Tx) -> bool {
+    fn stop_if_full(&self, tx: &mut Tx) -> bool {
         if tx.producer.free().is_ok_and(|free| free >= HEADROOM) {
             return false;
         }
-        dev.stop_queue(self.queue);
+        self.dev.stop_queue(self.queue);
         self.peer.stats.tx_full.add(1);
-        !self.wake_or_wait(dev, tx)
+        !self.wake_or_wait(tx)
     }
 
     /// Lets the stopped queue run again if there is enough space, or sees to it that the peer or the
     /// watch tells when there is; true if it runs.
-    fn wake_or_wait(&self, dev: &Device, tx: &mut Tx) -> bool {
+    fn wake_or_wait(&self, tx: &mut Tx) -> bool {
         let need = tx.enough();
         let free = tx.producer.free();
         let space = match free {
@@ -183,7 +180,7 @@ impl Channel {
             Ok(true) => {}
             Err(fault) => self.fail(tx, fault),
         }
-        dev.wake_queue(self.queue);
+        self.dev.wake_queue(self.queue);
         true
     }
 
@@ -194,13 +191,13 @@ impl Channel {
     }
 
     /// Lets a stopped queue run again if there is space; true if it did. Bottom halves disabled.
-    pub(super) fn look_at_space(&self, dev: &Device) -> bool {
-        dev.queue_stopped(self.queue) && self.wake_or_wait(dev, &mut self.tx.lock())
+    pub(super) fn look_at_space(&self) -> bool {
+        self.dev.queue_stopped(self.queue) && self.wake_or_wait(&mut self.tx.lock())
     }
 
     /// Whether there is space that a stopped queue waits for. Bottom halves disabled.
-    pub(super) fn has_space(&self, dev: &Device) -> bool {
-        if !dev.queue_stopped(self.queue) {
+    pub(super) fn has_space(&self) -> bool {
+        if !self.dev.queue_stopped(self.queue) {
             return false;
         }
         let mut tx = self.tx.lock();

@@ -7,10 +7,7 @@ use super::{
     Channel, //
 };
 use crate::{
-    net::{
-        device::Device,
-        napi::with_bh_disabled, //
-    },
+    net::napi::with_bh_disabled,
     rx::Rx, //
 };
 use kernel::{
@@ -170,7 +167,7 @@ impl Channel {
     pub(super) fn stop_watch(&self) -> bool {
         let stopped = self.watched.xchg(0, Full) != 0;
         if stopped {
-            self.look_at_space(self.napi.device());
+            self.look_at_space();
         }
         stopped
     }
@@ -218,8 +215,7 @@ impl Channel {
         // The poll finds a fault again and deals with it.
         let ready = rx.fifo.ready().unwrap_or(true);
         drop(rx);
-        let dev: &Device = self.napi.device();
-        if ready || self.has_space(dev) {
+        if ready || self.has_space() {
             self.schedule();
         }
     }
