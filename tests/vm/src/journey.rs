@@ -159,14 +159,20 @@ impl fmt::Display for Log {
         write!(f, "lost datagrams: {from} from the guest, {to} to it")?;
         if !self.leave_ms.is_empty() {
             write!(f, "; ms to let go: {}", histogram(&self.leave_ms))?;
-            write!(f, "; ms from going on to the channel")?;
+            write!(f, "; ms from going on")?;
             for back in &self.returns {
-                write!(f, ", {}", back.joined)?;
-                if let Some(connected) = back.connected {
-                    write!(f, " (uplink {connected})")?;
-                }
-                if let Some(listed) = back.listed {
-                    write!(f, " (peer {listed})")?;
+                let moments = [
+                    ("uplink", back.connected),
+                    ("peer", back.listed),
+                    ("channel", back.joined),
+                    ("frame", back.carried),
+                ];
+                for (index, (name, took)) in moments.into_iter().enumerate() {
+                    let mark = if index == 0 { ":" } else { "," };
+                    match took {
+                        Some(took) => write!(f, "{mark} {name} {took}")?,
+                        None => write!(f, "{mark} {name} unseen")?,
+                    }
                 }
             }
         }

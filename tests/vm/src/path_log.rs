@@ -20,17 +20,21 @@ enum What {
     Connected,
     /// It has a peer again.
     Listed,
+    /// A frame came over a channel.
+    Carried,
 }
 
 /// How a guest that went on came to have a channel: milliseconds of its time from there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Return {
-    /// To its uplink's carrier, if that came before the channel.
+    /// To its uplink's carrier, if it was seen without.
     pub connected: Option<u64>,
-    /// To the first peer that its helper named, if that was seen.
+    /// To the first peer that its helper named, if it was seen without.
     pub listed: Option<u64>,
     /// To the channel.
-    pub joined: u64,
+    pub joined: Option<u64>,
+    /// To the first frame that came over it.
+    pub carried: Option<u64>,
 }
 
 /// What was seen.
@@ -80,6 +84,7 @@ impl PathLog {
                 "resumed" => changes.push((What::Resumed, at)),
                 "connected" => changes.push((What::Connected, at)),
                 "listed" => changes.push((What::Listed, at)),
+                "carried" => changes.push((What::Carried, at)),
                 "ended" => ended = Some(at),
                 _ => bail!("no such change: {line:?}"),
             }
@@ -101,7 +106,7 @@ impl PathLog {
             match what {
                 What::Up => since = Some(at),
                 What::Down => stood.extend(since.take().map(|from| (from, at))),
-                What::Resumed | What::Connected | What::Listed => {}
+                What::Resumed | What::Connected | What::Listed | What::Carried => {}
             }
         }
         stood.extend(since.map(|from| (from, self.ended)));
@@ -112,29 +117,31 @@ impl PathLog {
             .collect()
     }
 
-    /// Each channel that came after the guest went on.
+    /// Each time that a channel came after the guest went on.
     #[must_use]
     pub fn returns(&self) -> Vec<Return> {
-        let (mut resumed, mut connected, mut listed) = (None, None, None);
-        let mut returns = Vec::new();
+        let mut returns: Vec<(u64, Return)> = Vec::new();
         for &(what, at) in &self.changes {
-            let since = resumed.map(|from| at - from);
-            match what {
-                What::Resumed => (resumed, connected, listed) = (Some(at), None, None),
-                What::Connected => connected = connected.or(since),
-                What::Listed => listed = listed.or(since),
-                What::Up => {
-                    resumed = None;
-                    returns.extend(since.map(|joined| Return {
-                        connected,
-                        listed,
-                        joined,
-                    }));
-                }
-                What::Down => {}
+            if what == What::Resumed {
+                returns.push((at, Return::default()));
             }
+            let Some((from, back)) = returns.last_mut() else {
+                continue;
+            };
+            let took = match what {
+                What::Connected => &mut back.connected,
+                What::Listed => &mut back.listed,
+                What::Up => &mut back.joined,
+                What::Carried => &mut back.carried,
+                What::Resumed | What::Down => continue,
+            };
+            took.get_or_insert(at - *from);
         }
         returns
+            .into_iter()
+            .map(|(_, back)| back)
+            .filter(|back| back.joined.is_some())
+            .collect()
     }
 }
 
@@ -145,17 +152,19 @@ mod tests {
     #[test]
     fn a_log_tells_how_long_a_channel_took() {
         let text = "begun 5\nup 0\ndown 500\nresumed 510\nconnected 600\nlisted 650\nresumed 900\nup 1000\ndown 1500\n\
-            up 2000\nresumed 2100\nconnected 2150\nlisted 2220\nup 2300\nconnected 2400\nended 2450\n";
+            up 2000\nresumed 2100\nconnected 2150\nlisted 2220\nup 2300\ncarried 2320\nconnected 2400\ncarried 2430\nended 2450\n";
         let log = PathLog::parse(text).unwrap();
-        let of = |connected, listed, joined| Return {
-            connected,
-            listed,
-            joined,
+        let late = Return {
+            joined: Some(100),
+            ..Return::default()
         };
-        assert_eq!(
-            log.returns(),
-            [of(None, None, 100), of(Some(50), Some(120), 200)]
-        );
+        let whole = Return {
+            connected: Some(50),
+            listed: Some(120),
+            joined: Some(200),
+            carried: Some(220),
+        };
+        assert_eq!(log.returns(), [late, whole]);
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn travel(bed: &mut Bed, cache: &Cache) -> Result<(Report, [flow::Report; 2])> {
             here,
             &after,
             back_ms,
-            returns.last().map(|back| back.joined),
+            returns.last().and_then(|back| back.joined),
         ),
     ];
     let [rr, udp] = &flows;

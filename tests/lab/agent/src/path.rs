@@ -6,11 +6,12 @@
 //! SIGTERM, and then prints `begun AT` with the milliseconds since boot, and a line `up AT` or `down AT` for the first look and each
 //! change, with the milliseconds since it began, without those that the system was suspended. `resumed AT` is when the kernel went
 //! on after that, `connected AT` the first look that finds the uplink's carrier again, `listed AT` the first that finds a peer again,
-//! and `ended AT` the end of the last.
+//! `carried AT` the first that finds that xlnet0 has received a frame, which only a channel brings, and `ended AT` the end of the last.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Read, Seek, SeekFrom, Write},
+    mem,
     os::unix::fs::OpenOptionsExt,
     process::ExitCode,
     sync::{
@@ -31,6 +32,9 @@ const PEERS: &str = "/sys/class/net/xlnet0/xlnet/peers";
 
 /// Whether the uplink has a carrier, as `1` or `0`.
 const CARRIER: &str = "/sys/class/net/enX0/carrier";
+
+/// How many frames xlnet0 has received.
+const RECEIVED: &str = "/sys/class/net/xlnet0/statistics/rx_packets";
 
 /// The kernel's log. A record is `priority,number,microseconds,flags;text`.
 const KMSG: &str = "/dev/kmsg";
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
 struct Watch {
     clock: Instant,
     changes: Mutex<Vec<(&'static str, Duration)>>,
+    /// The guest has gone on: the channel is another one, also if nobody saw it without.
+    anew: AtomicBool,
     stop: Arc<AtomicBool>,
 }
 
@@ -81,7 +87,11 @@ impl Watch {
 
     fn peers(&self) -> Result<(), Failure> {
         let (mut was_up, mut was_listed) = (None, true);
+        let (mut received, mut carried) = (u64::MAX, false);
         self.often(|at| {
+            if self.anew.swap(false, Ordering::Relaxed) {
+                (was_up, carried) = (Some(false), false);
+            }
             let peers = fs::read_to_string(PEERS).unwrap_or_default();
             let listed = peers.contains("peer domid=");
             if listed && !was_listed {
@@ -91,6 +101,10 @@ impl Watch {
             let up = peers.contains(" state=up ");
             if was_up.replace(up) != Some(up) {
                 self.note(if up { "up" } else { "down" }, at);
+            }
+            let before = mem::replace(&mut received, number(RECEIVED));
+            if received > before && !mem::replace(&mut carried, true) {
+                self.note("carried", at);
             }
             Ok(())
         })
@@ -117,6 +131,7 @@ impl Watch {
             while let Some((at, text)) = record(&mut log)? {
                 if text.contains(RESUMED) {
                     resumed = Some(at);
+                    self.anew.store(true, Ordering::Relaxed);
                     marked = self.clock.elapsed();
                     log.write_all(MARK.as_bytes())?;
                 } else if text.contains(MARK) {
@@ -129,6 +144,12 @@ impl Watch {
             Ok(())
         })
     }
+}
+
+/// The number in a file of sysfs; 0 if there is none, as where the module is not loaded.
+fn number(path: &str) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
 }
 
 fn open_log() -> Result<File, Failure> {
@@ -169,6 +190,7 @@ fn watch() -> Result<(), Failure> {
     let watch = Watch {
         clock: Instant::now(),
         changes: Mutex::default(),
+        anew: AtomicBool::new(false),
         stop,
     };
     scope(|scope| {
