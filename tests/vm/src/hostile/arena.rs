@@ -43,6 +43,9 @@ const UNCHANGED: [&str; 4] = ["channels", "setup_failed", "stalls", "faults"];
 /// How many acts may be tried again, as less arrived meanwhile: a busy emulator's processors stand still now and then.
 const AGAIN: usize = 2;
 
+/// How many grants that a peer had still mapped the kernel tries to end each second.
+const RECLAIMED: &str = "/sys/module/grant_table/parameters/free_per_iteration";
+
 /// Which end of its channel the attacker is.
 #[derive(Clone, Copy)]
 pub(super) enum Attacker {
@@ -262,14 +265,20 @@ impl Arena {
         text.trim().parse().context("pages_pinned")
     }
 
-    /// Waits until no more pages than that do. The kernel tries ten a second again, and until then the victim grants the
-    /// attacker no more.
+    /// Waits until no more pages than that do: until then the victim grants the attacker no more. The kernel tries ten a second
+    /// again, for which a test would wait most of its time, so that it tries more meanwhile.
     pub(super) fn await_unpinned(&self, pinned: u64) -> Result<()> {
+        let usual = self
+            .victim
+            .sh(&format!("cat {RECLAIMED} && echo 1000 > {RECLAIMED}"))?;
         eventually("no page is pinned that was not", || {
             let now = self.pinned()?;
             ensure!(now <= pinned, "{now} pages are pinned, {pinned} before");
             Ok(true)
-        })
+        })?;
+        self.victim
+            .sh(&format!("echo {} > {RECLAIMED}", usual.trim()))
+            .map(drop)
     }
 
     /// Ends the flows; of each window, the part of what arrived before that arrived in it.
