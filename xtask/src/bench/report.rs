@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use xlnet_lab::netperf::{Test, Unit};
-use xlnet_vm_tests::quantile::{median, quantile, spread};
+use xlnet_vm_tests::quantile::{median, quantile};
 
 use super::{bystander::Bystander, setting::Setting, usage::Usage};
 use crate::path::Path;
@@ -88,7 +88,7 @@ impl Row {
     }
 
     /// What was measured over `path`; of the uplink, before and after the others.
-    fn figures(&self, path: Path) -> Vec<f64> {
+    pub fn figures(&self, path: Path) -> Vec<f64> {
         let [uplink, xlnet0, loopback, again] = &self.series;
         match path {
             // What drifts by and by has the others in its middle.
@@ -101,11 +101,6 @@ impl Row {
     /// Median over `path`.
     pub fn median(&self, path: Path) -> f64 {
         median(&self.figures(path))
-    }
-
-    /// How far apart the figures over `path` lie.
-    pub fn spread(&self, path: Path) -> f64 {
-        spread(&self.figures(path))
     }
 
     /// Instructions for each byte or transaction over `path`, of all domains and Xen, if a nanosecond is one.

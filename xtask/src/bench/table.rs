@@ -2,7 +2,7 @@
 //! The tables a bench run prints.
 
 use xlnet_lab::netperf::Unit;
-use xlnet_vm_tests::quantile::median;
+use xlnet_vm_tests::quantile::{median, quantile};
 
 use super::{
     report::{Boot, Report, Row},
@@ -10,26 +10,23 @@ use super::{
 };
 use crate::path::Path;
 
-/// Prints what one boot measured: how fast, and for what.
+/// Prints what one boot measured: how fast, in a table as `docs/performance.md` has it, and for what.
 pub fn show(boot: &Boot) {
-    println!("\n{}", boot.setting.title());
+    println!("\n{}\n", boot.setting.title());
     println!(
-        "{:<24}{:>5}{:>10}{:>10}{:>10}{:>10}{:>7}{:>10}{:>7}{:>13}{:>7}",
-        "",
-        "",
+        "| {:<24} | {:<20} | {:<20} | {:<20} | {:<14} | {:<14} | drift |",
+        "median (extremes)",
         "uplink",
         "xlnet0",
         "loopback",
-        "x/uplink",
-        "want",
-        "x/loopbk",
-        "want",
-        "spread u/x",
-        "drift"
+        "÷ uplink (wanted)",
+        "÷ loopback (wanted)"
     );
+    println!("|---|---|---|---|---|---|---|");
     for row in &boot.rows {
         show_speed(boot, row);
     }
+    println!();
     println!(
         "{:<24}{:>21}{:>21}{:>10}{:>10}{:>10}{:>8}",
         "per GB or 1000 there+back",
@@ -76,41 +73,52 @@ pub fn show(boot: &Boot) {
 
 fn show_speed(boot: &Boot, row: &Row) {
     let want = target::of(boot.setting, row.test);
-    // What is no number is not reached, either.
-    let mark = |gain: f64, want: f64| if gain >= want { " " } else { "!" };
-    let (uplink, loopback) = (row.gain(Path::Uplink), row.gain(Path::Loopback));
-    let percent = |path| 100.0 * row.spread(path);
-    let loopback_want = if want.loopback > 0.0 {
-        format!("{:.2}", want.loopback)
-    } else {
-        String::new()
-    };
+    let multiple = |gain: f64, want: f64| multiple(gain, want, row.unit);
+    let [uplink, xlnet0, loopback] = Path::ALL.map(|path| with_extremes(&row.figures(path)));
     println!(
-        "{:<24}{:>5}{:>10.2}{:>10.2}{:>10.2}{uplink:>9.2}{}{:>7.2}{loopback:>9.2}{}{loopback_want:>7}{:>7.0}%/{:.0}%{:>7.2}",
-        row.test.name(),
-        row.unit.name(),
-        row.median(Path::Uplink),
-        row.median(Path::Xlnet0),
-        row.median(Path::Loopback),
-        mark(uplink, want.uplink),
-        want.uplink,
-        mark(loopback, want.loopback),
-        percent(Path::Uplink),
-        percent(Path::Xlnet0),
+        "| {:<24} | {uplink:<20} | {xlnet0:<20} | {loopback:<20} | {:<14} | {:<14} | {:.2} |",
+        format!("{}, {}", row.test.name(), row.unit.name()),
+        multiple(row.gain(Path::Uplink), want.uplink),
+        multiple(row.gain(Path::Loopback), want.loopback),
         row.drift(),
     );
     if let (Some(gain), [uplink, xlnet0, loopback, _]) = (row.tail_gain(), &row.series) {
-        let figure = |tail: Option<f64>| tail.unwrap_or(f64::NAN);
+        let [uplink, xlnet0, loopback] =
+            [uplink, xlnet0, loopback].map(|series| series.p99.map_or_else(String::new, short));
         println!(
-            "{:<24}{:>5}{:>10.2}{:>10.2}{:>10.2}{gain:>9.2}{}{:>7.2}",
-            "  99th percentile",
-            row.unit.name(),
-            figure(uplink.p99),
-            figure(xlnet0.p99),
-            figure(loopback.p99),
-            mark(gain, want.uplink),
-            want.uplink,
+            "| {:<24} | {uplink:<20} | {xlnet0:<20} | {loopback:<20} | {:<14} | {:<14} | |",
+            "its 99th percentile",
+            multiple(gain, want.uplink),
+            "",
         );
+    }
+}
+
+/// A figure with three digits.
+fn short(figure: f64) -> String {
+    let digits = (2.0 - figure.abs().log10().floor()).clamp(0.0, 3.0);
+    format!("{figure:.0$}", digits as usize)
+}
+
+fn with_extremes(figures: &[f64]) -> String {
+    let [least, most] = [0.0, 1.0].map(|part| short(quantile(figures, part)));
+    format!("{} ({least}-{most})", short(median(figures)))
+}
+
+/// By how much xlnet0 is better, and what is wanted, if anything is; bold if that is missed. Times are fractions.
+fn multiple(gain: f64, want: f64, unit: Unit) -> String {
+    let of = match unit {
+        Unit::Milliseconds => "1/",
+        Unit::Megabits | Unit::Transactions => "",
+    };
+    let text = format!("{of}{gain:.2}");
+    if want == 0.0 {
+        text
+    } else if gain >= want {
+        format!("{text} ({of}{want})")
+    } else {
+        // What is no number is not reached, either.
+        format!("**{text}** ({of}{want})")
     }
 }
 
@@ -162,5 +170,27 @@ pub fn compare(now: &Report, earlier: &Report) {
                 new / old
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits() {
+        assert_eq!(
+            [0.0531, 1.244, 44.6, 98.96, 812.4, 1153.2].map(short),
+            ["0.053", "1.24", "44.6", "99.0", "812", "1153"]
+        );
+        assert_eq!(with_extremes(&[3.0, 1.0, 20.0]), "3.00 (1.00-20.0)");
+    }
+
+    #[test]
+    fn what_is_missed_is_bold() {
+        assert_eq!(multiple(1.5, 1.25, Unit::Megabits), "1.50 (1.25)");
+        assert_eq!(multiple(4.65, 5.0, Unit::Milliseconds), "**1/4.65** (1/5)");
+        assert_eq!(multiple(f64::NAN, 1.0, Unit::Transactions), "**NaN** (1)");
+        assert_eq!(multiple(0.5, 0.0, Unit::Megabits), "0.50");
     }
 }
