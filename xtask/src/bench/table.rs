@@ -14,7 +14,7 @@ use crate::path::Path;
 pub fn show(boot: &Boot) {
     println!("\n{}\n", boot.setting.title());
     println!(
-        "| {:<24} | {:<20} | {:<20} | {:<20} | {:<14} | {:<14} | drift |",
+        "| {:<24} | {:<20} | {:<20} | {:<20} | {:<17} | {:<19} | drift |",
         "median (extremes)",
         "uplink",
         "xlnet0",
@@ -76,7 +76,7 @@ fn show_speed(boot: &Boot, row: &Row) {
     let multiple = |gain: f64, want: f64| multiple(gain, want, row.unit);
     let [uplink, xlnet0, loopback] = Path::ALL.map(|path| with_extremes(&row.figures(path)));
     println!(
-        "| {:<24} | {uplink:<20} | {xlnet0:<20} | {loopback:<20} | {:<14} | {:<14} | {:.2} |",
+        "| {:<24} | {uplink:<20} | {xlnet0:<20} | {loopback:<20} | {:<17} | {:<19} | {:.2} |",
         format!("{}, {}", row.test.name(), row.unit.name()),
         multiple(row.gain(Path::Uplink), want.uplink),
         multiple(row.gain(Path::Loopback), want.loopback),
@@ -86,7 +86,7 @@ fn show_speed(boot: &Boot, row: &Row) {
         let [uplink, xlnet0, loopback] =
             [uplink, xlnet0, loopback].map(|series| series.p99.map_or_else(String::new, short));
         println!(
-            "| {:<24} | {uplink:<20} | {xlnet0:<20} | {loopback:<20} | {:<14} | {:<14} | |",
+            "| {:<24} | {uplink:<20} | {xlnet0:<20} | {loopback:<20} | {:<17} | {:<19} | |",
             "its 99th percentile",
             multiple(gain, want.uplink),
             "",
