@@ -167,13 +167,11 @@ impl fmt::Display for Log {
                     ("channel", back.joined),
                     ("frame", back.carried),
                 ];
-                for (index, (name, took)) in moments.into_iter().enumerate() {
-                    let mark = if index == 0 { ":" } else { "," };
-                    match took {
-                        Some(took) => write!(f, "{mark} {name} {took}")?,
-                        None => write!(f, "{mark} {name} unseen")?,
-                    }
-                }
+                let said = moments.map(|(name, took)| match took {
+                    Some(took) => format!("{name} {took}"),
+                    None => format!("{name} unseen"),
+                });
+                write!(f, ": {}", said.join(", "))?;
             }
         }
         Ok(())

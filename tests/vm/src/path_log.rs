@@ -31,7 +31,7 @@ pub struct Return {
     pub connected: Option<u64>,
     /// To the first peer that its helper named, if it was seen without.
     pub listed: Option<u64>,
-    /// To the channel.
+    /// To the channel, which each of [`PathLog::returns`] has.
     pub joined: Option<u64>,
     /// To the first frame that came over it.
     pub carried: Option<u64>,
