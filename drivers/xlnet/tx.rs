@@ -3,7 +3,7 @@
 //! Transmit: which way a frame goes.
 //!
 //! A unicast frame goes into the FIFO of the peer with its destination address. While that peer's
-//! channel is not up, an IP frame goes out of the uplink if it fits there; other frames, which the
+//! channel is not up, an IP frame goes out of the uplink if it fits there or can be segmented; other frames, which the
 //! peer's uplink would not know what to do with, wait for the channel. A broadcast or multicast frame
 //! goes to every peer of the group, unless no bridge would forward it. What comes from an address that
 //! the peer would not take, as what the guest forwards, goes by the uplink or not at all.

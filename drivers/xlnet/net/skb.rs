@@ -17,7 +17,11 @@ use crate::{
         },
     },
     proto::{
-        frame::Mac,
+        frame::{
+            tcp_segments,
+            Mac,
+            TCP_HLEN, //
+        },
         layout::VirtioNetHdr,
         mem::Chunk, //
     },
@@ -104,10 +108,35 @@ impl SkBuff {
         unsafe { bindings::xlnet_skb_is_gso(self.as_ptr()) }
     }
 
-    /// Whether every segment's network packet is at most `mtu` bytes.
-    pub(crate) fn segments_fit(&self, mtu: u32) -> bool {
-        // SAFETY: By the type invariants; the frame is a GSO frame, as the function requires.
-        self.is_gso() && unsafe { bindings::skb_gso_validate_network_len(self.as_ptr(), mtu) }
+    /// Whether the network packet, or each of which it is to become, is at most `mtu` bytes.
+    fn fits(&self, mtu: u32) -> bool {
+        if self.is_gso() {
+            // SAFETY: By the type invariants; the frame is a GSO frame, as the function requires.
+            unsafe { bindings::skb_gso_validate_network_len(self.as_ptr(), mtu) }
+        } else {
+            self.len().saturating_sub(14) <= mtu
+        }
+    }
+
+    /// Has whoever transmits a TCP frame segment it so that it fits, whatever it was made for. Any
+    /// context.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE` if that cannot be, `ENOMEM`.
+    fn segment(&mut self, mtu: u32) -> Result {
+        let hdr = self.virtio_header().map_err(|_| EMSGSIZE)?;
+        if !self.may_pull(u32::from(hdr.csum_start).saturating_add(TCP_HLEN.into())) {
+            return Err(EMSGSIZE);
+        }
+        let hdr = tcp_segments(self.head(), &hdr, mtu).ok_or(EMSGSIZE)?;
+        // TCP keeps another buffer of this frame, to send it again, and both have one place for how they
+        // are segmented.
+        //
+        // SAFETY: By the type invariants; `&mut self` shows that no slice of the head is held.
+        to_result(unsafe { bindings::xlnet_skb_unclone_atomic(self.as_ptr()) })?;
+        self.apply(&hdr).map_err(|_| EMSGSIZE)?;
+        self.fits(mtu).then_some(()).ok_or(EMSGSIZE)
     }
 
     /// Copies the frame's bytes from `offset` into shared memory.
@@ -225,12 +254,13 @@ impl SkBuff {
     }
 
     /// Sends the frame out of the device of `dev`'s network namespace that has the address `from`,
-    /// to the station `to`. Any context with bottom halves disabled.
+    /// to the station `to`. TCP that exceeds its MTU is segmented: a connection may have been made where
+    /// frames are larger. Any context with bottom halves disabled.
     ///
     /// # Errors
     ///
     /// Hands the frame back with `ENODEV` if there is no such device, `EMSGSIZE` if the frame
-    /// exceeds its MTU, or `ENOMEM`.
+    /// exceeds its MTU and is not such, or `ENOMEM`.
     pub(crate) fn forward(
         mut self,
         dev: &Device,
@@ -247,13 +277,10 @@ impl SkBuff {
         if !up {
             return Err((self, ENODEV));
         }
-        let fits = if self.is_gso() {
-            self.segments_fit(mtu)
-        } else {
-            self.len().saturating_sub(14) <= mtu
-        };
-        if !fits {
-            return Err((self, EMSGSIZE));
+        if !self.fits(mtu) {
+            if let Err(error) = self.segment(mtu) {
+                return Err((self, error));
+            }
         }
         // SAFETY: By the type invariants.
         if unsafe { bindings::xlnet_skb_cow_head(self.as_ptr(), 0) } != 0 || !self.may_pull(14) {

@@ -7,10 +7,13 @@
 mod ack;
 mod ip;
 mod mac;
+mod segment;
+mod tcp;
 
 pub use ack::is_bare_ack;
 pub use ip::{Ip, Prefix};
 pub use mac::Mac;
+pub use segment::{tcp_segments, TCP_HLEN};
 
 /// Bytes of an Ethernet header without VLAN tags.
 pub const ETH_HLEN: usize = 14;

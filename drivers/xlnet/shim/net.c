@@ -183,6 +183,11 @@ bool xlnet_pskb_may_pull(struct sk_buff *skb, unsigned int len)
 	return pskb_may_pull(skb, len);
 }
 
+int xlnet_skb_unclone_atomic(struct sk_buff *skb)
+{
+	return skb_unclone(skb, GFP_ATOMIC | __GFP_NOWARN);
+}
+
 int xlnet_skb_cow_head(struct sk_buff *skb, unsigned int headroom)
 {
 	return skb_cow_head(skb, headroom);

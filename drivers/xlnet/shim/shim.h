@@ -85,6 +85,7 @@ void xlnet_local_bh_enable(void);
 /* Socket buffers. */
 unsigned int xlnet_skb_headlen(const struct sk_buff *skb);
 bool xlnet_pskb_may_pull(struct sk_buff *skb, unsigned int len);
+int xlnet_skb_unclone_atomic(struct sk_buff *skb);
 int xlnet_skb_cow_head(struct sk_buff *skb, unsigned int headroom);
 bool xlnet_skb_is_gso(const struct sk_buff *skb);
 void xlnet_skb_tx_timestamp(struct sk_buff *skb);

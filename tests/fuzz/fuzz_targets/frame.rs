@@ -5,7 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use xlnet_proto::frame::{is_bare_ack, source_ip, EthernetHeader, Mac, Prefix, SOURCE_IP_BYTES};
+use xlnet_proto::frame::{
+    is_bare_ack, source_ip, tcp_segments, EthernetHeader, Mac, Prefix, SOURCE_IP_BYTES,
+};
 use xlnet_proto::layout::RecordHeader;
 
 fuzz_target!(|input: &[u8]| {
@@ -23,6 +25,9 @@ fuzz_target!(|input: &[u8]| {
     if let Some(bytes) = input.first_chunk() {
         if let Ok(header) = RecordHeader::from_bytes(bytes) {
             assert_eq!(header.to_bytes()[..18], bytes[..18]);
+            if let Some(anew) = tcp_segments(input, &header.virtio, 1500) {
+                assert_eq!(u32::from(anew.hdr_len) + u32::from(anew.gso_size), 1514);
+            }
         }
     }
     if let Ok(text) = std::str::from_utf8(input) {

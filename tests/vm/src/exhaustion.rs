@@ -9,6 +9,7 @@ use crate::{
     figures::counter,
     leaks::event_channels,
     policy::all_joined,
+    transfer::send,
     view::{join, state_of},
     Bed, Scenario, Spec,
 };
@@ -61,18 +62,29 @@ fn scarce(bed: &mut Bed, limit: &str) -> Result<()> {
         Ok(true)
     })?;
     let states = talk(&guest, &others)?;
-    for (other, _) in others
-        .iter()
-        .zip(&states)
-        .filter(|(_, state)| *state == "up")
-    {
+    let up = |wanted| {
+        let states = others.iter().zip(&states);
+        states
+            .filter(move |(_, state)| (*state == "up") == wanted)
+            .map(|(other, _)| other)
+    };
+    for other in up(false) {
+        // The connection is made where segments may be as long as xlnet0 takes them, and goes where they may not.
+        for (from, to, ip) in [
+            (&guest, other, other.config.ip()),
+            (other, &guest, guest.config.ip6()),
+        ] {
+            // The one with a channel keeps it.
+            talk(&guest, &others)?;
+            send(from, to, &ip, 4)?;
+        }
+        let state = state_of(&guest, other.domid()?)?;
+        ensure!(state.as_deref() != Some("up"), "there is a channel by now");
+    }
+    for other in up(true) {
         other.sh("rmmod xlnet")?;
     }
-    for (other, _) in others
-        .iter()
-        .zip(&states)
-        .filter(|(_, state)| *state != "up")
-    {
+    for other in up(false) {
         join(&guest, other)?;
     }
 

@@ -2,10 +2,7 @@
 
 //! Frames that only acknowledge: they keep a stream going, and are no answer to anything.
 
-use super::{ethertype, EthernetHeader, ETH_HLEN, IPV6_HLEN};
-
-/// The protocol number of TCP.
-const PROTO_TCP: u8 = 6;
+use super::tcp::segment;
 
 /// Whether the frame is a TCP segment without data that does nothing but acknowledge (RFC 9293).
 ///
@@ -14,34 +11,6 @@ const PROTO_TCP: u8 = 6;
 /// `frame` needs to hold only the headers, up to the flags of TCP.
 pub fn is_bare_ack(frame: &[u8]) -> bool {
     segment(frame).is_some_and(|(tcp, len)| only_acknowledges(tcp, len))
-}
-
-/// Returns the TCP segment of a frame, as far as it is held, and its whole length in bytes.
-fn segment(frame: &[u8]) -> Option<(&[u8], u16)> {
-    let packet = frame.get(ETH_HLEN..)?;
-    match EthernetHeader::parse(frame)?.ethertype {
-        ethertype::IPV4 => {
-            let header: &[u8; 20] = packet.first_chunk()?;
-            let header_len = (header[0] & 0xf).checked_mul(4)?;
-            let whole = u16::from_be_bytes([header[2], header[3]]);
-            // The bit that says that fragments follow, and the offset.
-            let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
-            if header[0] >> 4 != 4 || header[9] != PROTO_TCP || fragment != 0 {
-                return None;
-            }
-            let len = whole.checked_sub(header_len.into())?;
-            Some((packet.get(header_len.into()..)?, len))
-        }
-        ethertype::IPV6 => {
-            let header: &[u8; IPV6_HLEN] = packet.first_chunk()?;
-            if header[0] >> 4 != 6 || header[6] != PROTO_TCP {
-                return None;
-            }
-            let len = u16::from_be_bytes([header[4], header[5]]);
-            Some((packet.get(IPV6_HLEN..)?, len))
-        }
-        _ => None,
-    }
 }
 
 fn only_acknowledges(tcp: &[u8], len: u16) -> bool {
@@ -57,6 +26,7 @@ fn only_acknowledges(tcp: &[u8], len: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tcp::PROTO_TCP;
     use super::*;
 
     const ACK: u8 = 0x10;
