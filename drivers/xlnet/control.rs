@@ -4,11 +4,12 @@
 //!
 //! It runs when a watch fires, when the data path asks for a channel, when a peer's state word
 //! changes, and when something has lasted too long. Whatever the reason, it does the same: read, feed
-//! every peer's state machine with what is the case, perform what that says. So a lost or repeated
-//! trigger changes nothing.
+//! every peer's state machine with what is the case, perform what that says. So a repeated trigger
+//! changes nothing.
 //!
-//! Locks: [`Control::state`] is held for a whole run. Below it are taken the RTNL, the peers' hold
-//! locks, and the channels' locks. The callbacks that hold the RTNL only trigger a run.
+//! Locks: [`Control::state`] is held for a whole run. Below it are taken the RTNL, the locks of
+//! what is stale and of the list, the peers' hold locks, and the channels' locks. The callbacks that
+//! hold the RTNL only trigger a run.
 
 mod arrival;
 mod context;
@@ -17,6 +18,7 @@ mod exchange;
 mod link;
 mod nodes;
 mod session;
+mod stale;
 mod stall;
 
 pub(crate) use arrival::Release;
@@ -43,16 +45,13 @@ use arrival::ARRIVE_LOOK_MS;
 use context::Context;
 use deadline::Deadline;
 use kernel::{
-    new_mutex,
+    new_mutex, new_spinlock,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Full,
-            Relaxed, //
-        },
+        atomic::Relaxed,
         Arc,
-        Mutex, //
+        Mutex,
+        SpinLock, //
     },
     time::{
         delay::fsleep,
@@ -62,6 +61,7 @@ use kernel::{
     },
 };
 use session::Session;
+use stale::Stale;
 
 /// How often [`Control::leave`] looks whether the channels are closed, in milliseconds.
 const LEAVE_STEP: i64 = 20;
@@ -108,8 +108,9 @@ pub(crate) struct Control {
     device: device::Registration<Shared>,
     #[pin]
     state: Mutex<State>,
-    /// Something below `xlnet/0` may have changed.
-    stale: Atomic<u32>,
+    /// What may have changed below `xlnet/0`.
+    #[pin]
+    stale: SpinLock<Stale>,
 }
 
 impl Control {
@@ -140,7 +141,7 @@ impl Control {
                 shared,
                 device,
                 state <- new_mutex!(state, "xlnet_control"),
-                stale: Atomic::new(1),
+                stale <- new_spinlock!(Stale::ALL, "xlnet_stale"),
             }),
             GFP_KERNEL,
         )
@@ -214,12 +215,13 @@ impl Control {
     /// Says who we are, and reads who our peers are.
     fn exchange(&self, state: &mut State) -> Result {
         self.announce(state)?;
-        if self.stale.xchg(0, Full) == 0 {
+        let stale = self.stale.lock().take();
+        if stale.is_empty() {
             return Ok(());
         }
         self.read_identity(state)
-            .and_then(|()| self.read_entries(state))
-            .inspect_err(|_| self.stale.store(1, Relaxed))
+            .and_then(|()| self.read_entries(state, &stale))
+            .inspect_err(|_| *self.stale.lock() = Stale::ALL)
     }
 
     /// One comparison of what should be with what is.
@@ -313,8 +315,11 @@ impl Task for Control {
 }
 
 impl WatchHandler for Control {
+    fn note(&self, path: &[u8]) {
+        self.stale.lock().add(path);
+    }
+
     fn changed(&self) {
-        self.stale.store(1, Relaxed);
         self.shared.control.trigger();
     }
 }

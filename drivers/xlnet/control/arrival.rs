@@ -5,6 +5,7 @@
 
 use super::{
     deadline::Deadline,
+    stale::Stale,
     Control,
     State, //
 };
@@ -18,10 +19,7 @@ use crate::{
     },
     xen::random_u64, //
 };
-use kernel::sync::{
-    atomic::Relaxed,
-    Arc, //
-};
+use kernel::sync::Arc;
 
 /// How long a guest that goes on waits at most for its uplink, in milliseconds.
 const ARRIVE_MS: u32 = 3_000;
@@ -39,7 +37,7 @@ impl Control {
         state.announced = false;
         state.leaving = false;
         state.arriving = Some(Deadline::after(ARRIVE_MS));
-        self.stale.store(1, Relaxed);
+        *self.stale.lock() = Stale::ALL;
         self.shared.claim.lock().1 = true;
         self.hold_for_uplink();
         drop(state);

@@ -5,6 +5,7 @@
 use super::{
     nodes,
     session::Session,
+    stale::Stale,
     Control,
     State, //
 };
@@ -84,15 +85,29 @@ impl Control {
         Ok(())
     }
 
-    /// Reads the helper's entries into the sessions. What could not be read is left as it is.
-    pub(super) fn read_entries(&self, state: &mut State) -> Result {
+    /// Reads those of the helper's entries that are stale into the sessions, and those of which there is
+    /// none: the list may have had no room for them. What could not be read is left as it is.
+    pub(super) fn read_entries(&self, state: &mut State, stale: &Stale) -> Result {
         let domid = state.domid.ok_or(EAGAIN)?;
-        let known = self.shared.identity().is_some();
+        let listed = match self.shared.identity() {
+            Some(_) => nodes::list_peers()?,
+            None => KVVec::new(),
+        };
         let mut entries: KVVec<(DomId, PeerEntry)> = KVVec::new();
-        if known {
-            nodes::read_entries(&mut entries)?;
+        let lives = |peer: DomId| state.sessions.iter().any(|session| session.lives(peer));
+        for peer in listed
+            .iter()
+            .filter(|peer| stale.has(**peer) || !lives(**peer))
+        {
+            if let Some(entry) = nodes::read_entry(*peer)? {
+                entries.push((*peer, entry), GFP_KERNEL)?;
+            }
         }
         for session in state.sessions.iter_mut() {
+            let domid = session.peer().domid;
+            if session.lives(domid) && !stale.has(domid) && listed.contains(&domid) {
+                continue;
+            }
             let entry = entries
                 .iter()
                 .find(|(peer, entry)| session.is_for(*peer, entry));

@@ -101,8 +101,8 @@ pub(super) fn read_identity() -> Result<Option<HelperSelf>> {
     read(Node::HelperSelf, HelperSelf::parse)
 }
 
-/// Reads the helper's entries of our peers.
-pub(super) fn read_entries(entries: &mut KVVec<(DomId, PeerEntry)>) -> Result {
+/// Lists the peers of which the helper has entries.
+pub(super) fn list_peers() -> Result<KVVec<DomId>> {
     let mut peers: KVVec<DomId> = KVVec::with_capacity(MAX_PEERS, GFP_KERNEL)?;
     let listed = store::list(path(Node::HelperPeers)?.as_cstr(), MAX_PEERS, |name| {
         if let Some(peer) = domid(name) {
@@ -111,14 +111,12 @@ pub(super) fn read_entries(entries: &mut KVVec<(DomId, PeerEntry)>) -> Result {
         }
     });
     match listed {
-        Ok(_) => {}
-        Err(error) if error == ENOENT => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) if error != ENOENT => Err(error),
+        _ => Ok(peers),
     }
-    for peer in peers.iter() {
-        if let Some(entry) = read(Node::HelperPeer(peer.0), PeerEntry::parse)? {
-            entries.push((*peer, entry), GFP_KERNEL)?;
-        }
-    }
-    Ok(())
+}
+
+/// Reads the helper's entry of one of them.
+pub(super) fn read_entry(peer: DomId) -> Result<Option<PeerEntry>> {
+    read(Node::HelperPeer(peer.0), PeerEntry::parse)
 }

@@ -111,6 +111,11 @@ impl Session {
         &self.peer
     }
 
+    /// Whether it is that of domain `peer`, whose entry stands.
+    pub(super) fn lives(&self, peer: crate::xen::DomId) -> bool {
+        self.entry.is_some() && self.peer.domid == peer
+    }
+
     /// Whether `entry` of domain `domid` is about this peer.
     pub(super) fn is_for(&self, domid: crate::xen::DomId, entry: &PeerEntry) -> bool {
         !self.abandoned

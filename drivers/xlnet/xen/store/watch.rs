@@ -20,10 +20,14 @@ use kernel::{
 
 /// Whom a [`Watch`] tells.
 pub(crate) trait WatchHandler: Send + Sync + 'static {
-    /// Takes note that something at or below the watched path may have changed.
+    /// Takes note of a node at or below the watched path that may have changed, the path as that of the
+    /// watch was given. Atomic context; [`WatchHandler::changed()`] follows.
     ///
-    /// It is a hint to read again: changes merge, each watch calls once when it is made, and again
-    /// after the guest was restored. Called in the kernel's one thread for the watches of all
+    /// It is a hint to read again: each watch has one with its own path when it is made, and again
+    /// after the guest was restored.
+    fn note(&self, path: &[u8]);
+
+    /// Acts on at least what was noted since the last call. Called in the kernel's one thread for the watches of all
     /// drivers, with its mutex held: process context that should not sleep for long, and must not drop
     /// the [`Watch`].
     fn changed(&self);
@@ -106,19 +110,32 @@ impl<W: WatchHandler> Registration<W> {
         })
     }
 
-    /// Says whether one more event is to be queued. Called with spinlocks held.
+    /// Whose `watch` it is.
     ///
-    /// One that waits already will make the handler read what this one would: whoever can write to the
+    /// # Safety
+    ///
+    /// `watch` must be the `watch` of a `Self` that lives for `'a`.
+    unsafe fn of<'a>(watch: *mut bindings::xenbus_watch) -> &'a Self {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { &*container_of!(Opaque::cast_from(watch).cast_mut(), Self, watch) }
+    }
+
+    /// Notes the path, and says whether one more event is to be queued. Called with spinlocks held.
+    ///
+    /// One that waits already will make the handler act on this one, too: whoever can write to the
     /// path could otherwise fill our memory with events (XSA-349).
     ///
     /// # Safety
     ///
-    /// `watch` must be registered.
+    /// `watch` must be registered, and the `watch` of a live `Self`; `path` must point to a string.
     unsafe extern "C" fn will_handle(
         watch: *mut bindings::xenbus_watch,
-        _path: *const c_char,
+        path: *const c_char,
         _token: *const c_char,
     ) -> bool {
+        // SAFETY: By the safety requirements of this function.
+        let (this, path) = unsafe { (Self::of(watch), CStr::from_char_ptr(path)) };
+        this.handler.note(path.to_bytes());
         // The thread that calls the handler decrements the number before it does so, under a lock that
         // we do not hold. If we still see the old number, the handler is yet to be called.
         //
@@ -139,8 +156,7 @@ impl<W: WatchHandler> Registration<W> {
         _token: *const c_char,
     ) {
         // SAFETY: By the safety requirements of this function.
-        let this = unsafe { &*container_of!(Opaque::cast_from(watch).cast_mut(), Self, watch) };
-        this.handler.changed();
+        unsafe { Self::of(watch) }.handler.changed();
     }
 }
 
