@@ -31,7 +31,10 @@ use crate::{
             Work, //
         },
     },
-    peer::table::Table,
+    peer::{
+        list::List,
+        table::Table, //
+    },
     proto::schema::GuestState,
     shared::Shared,
     stats::Counters,
@@ -93,9 +96,11 @@ struct State {
     queues: u64,
     /// The data path's table is not that of the sessions.
     outdated: bool,
-    /// The device was up when that table was made.
+    /// The device was up when the list was made.
     listed_up: bool,
-    /// The list of peers has changed since that was last announced.
+    /// Counts the changes of the list of peers.
+    generation: u64,
+    /// That list has changed since it was last made.
     news: bool,
     /// The state of a channel has.
     path_news: bool,
@@ -133,6 +138,7 @@ impl Control {
             queues: 1,
             outdated: false,
             listed_up: false,
+            generation: 0,
             news: false,
             path_news: false,
         };
@@ -176,6 +182,7 @@ impl Control {
         // The peers stay in the data path's table: as long as there are routes, frames for them go by
         // the uplink.
         state.sessions = sessions;
+        state.news |= self.publish_list(&mut state).is_err();
         let _ = nodes::remove_all();
         drop(state);
         if self.shared.recalled.load(Relaxed) != 0 {
@@ -209,6 +216,20 @@ impl Control {
         // Without a carrier the stack throws frames away, also those for peers that have just gone,
         // which go by the uplink until there is no route any more.
         self.device.device().set_carrier(!state.sessions.is_empty());
+        Ok(())
+    }
+
+    /// Makes the list of peers that user space reads anew.
+    fn publish_list(&self, state: &mut State) -> Result {
+        let (identity, table) = (self.shared.identity(), self.shared.table.get());
+        let list = List {
+            generation: state.generation.wrapping_add(1),
+            identity: identity.as_deref(),
+            up: state.listed_up,
+            peers: table.iter().flat_map(|table| table.iter()),
+        };
+        *self.shared.list.lock() = list.text()?;
+        state.generation = state.generation.wrapping_add(1);
         Ok(())
     }
 
@@ -276,18 +297,19 @@ impl Control {
         // Not earlier, as a channel that is up by now loses nothing, and a bridge may not forward yet what
         // an uplink sends as soon as it can.
         self.end_arrival(state);
+        if state.news || state.path_news {
+            self.publish_list(state)?;
+        }
         let leaving = state.leaving;
         let news = core::mem::take(&mut state.news);
         let path_news = core::mem::take(&mut state.path_news);
         drop(guard);
 
         if news {
-            self.shared.generation.add(1, Relaxed);
             // What routes is told at once; a uevent gets to it by way of udev's queue and workers.
             self.device.device().announce_change();
             self.device.device().uevent(c"XLNET_EVENT=peers");
         } else if path_news {
-            self.shared.generation.add(1, Relaxed);
             // For a guest that is suspended, udev would work on it as the guest goes on, when its uplink
             // needs the processor.
             if !leaving {

@@ -10,16 +10,15 @@ use crate::{
             QueueStats,
             UPLINK_QUEUE, //
         },
-        skb::SkBuff, //
+        skb::SkBuff,
+        sysfs::Text, //
     },
     proto::{
         frame::EthernetHeader,
         layout::{
             RING_SHIFT_MAX,
-            RING_SHIFT_MIN,
-            VERSION, //
+            RING_SHIFT_MIN, //
         },
-        peer_state::Path,
         schema::Claims, //
     },
     shared::{
@@ -36,7 +35,8 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::Relaxed,
-        rcu, //
+        rcu,
+        Arc, //
     },
 };
 
@@ -204,9 +204,8 @@ impl Driver for Shared {
         Ok(())
     }
 
-    fn show_peers(&self, out: &mut dyn fmt::Write) -> Result {
-        let generation = self.generation.load(Relaxed);
-        write_peers(self, generation, out).map_err(|_| ENOMEM)
+    fn peers(&self) -> Arc<Text> {
+        self.list.lock().clone()
     }
 
     fn show_claim(&self, out: &mut dyn fmt::Write) -> Result {
@@ -221,41 +220,4 @@ impl Driver for Shared {
         self.control.trigger();
         Ok(())
     }
-}
-
-fn write_peers(shared: &Shared, generation: u64, out: &mut dyn fmt::Write) -> fmt::Result {
-    write!(out, "xlnet version={VERSION} generation={generation}")?;
-    if let Some(identity) = shared.identity() {
-        write!(
-            out,
-            " mac={} uplink-mac={} group={}",
-            identity.mac, identity.uplink_mac, identity.group
-        )?;
-        if identity.strict {
-            write!(out, " addr={}", identity.prefixes)?;
-        }
-    }
-    writeln!(out)?;
-    let table = shared.table.get();
-    for peer in table
-        .iter()
-        .flat_map(|table| table.iter())
-        .filter(|peer| !peer.is_departed())
-    {
-        let path = peer.path();
-        write!(
-            out,
-            "peer domid={} mac={} uplink-mac={} state={} route={} addr=",
-            peer.domid,
-            peer.mac,
-            peer.uplink_mac,
-            path.name(),
-            u8::from(shared.is_up() && path != Path::Fault),
-        )?;
-        if let Some(entry) = peer.entry.get() {
-            write!(out, "{}", entry.prefixes)?;
-        }
-        writeln!(out)?;
-    }
-    writeln!(out, "end generation={generation}")
 }

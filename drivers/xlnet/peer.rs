@@ -4,6 +4,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod hold;
+pub(crate) mod list;
 pub(crate) mod table;
 
 use crate::{

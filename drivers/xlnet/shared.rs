@@ -9,12 +9,14 @@ use crate::{
         device::Device,
         rcu::RcuArc,
         skb::SkBuff,
+        sysfs::Text,
         work::{
             self,
             Work, //
         },
     },
     peer::{
+        list::List,
         table::Table,
         Peer, //
     },
@@ -92,8 +94,9 @@ pub(crate) struct Shared {
     pub(crate) last_leave_ms: Atomic<u32>,
     /// Frames were taken back from a channel and given to the uplink.
     pub(crate) recalled: Atomic<u32>,
-    /// Counts the changes of the peer list.
-    pub(crate) generation: Atomic<u64>,
+    /// The list of peers, for user space.
+    #[pin]
+    pub(crate) list: Mutex<Arc<Text>>,
     /// The device is up.
     pub(crate) up: Atomic<u32>,
     /// What the guest claims as its addresses, and whether the control task is yet to publish it.
@@ -126,6 +129,13 @@ impl Shared {
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let pinned = Pinned::new()?;
+        let list = List {
+            generation: 0,
+            identity: None,
+            up: false,
+            peers: core::iter::empty(),
+        };
+        let list = list.text()?;
         Arc::pin_init(
             pin_init!(Self {
                 control <- Work::new(),
@@ -143,7 +153,7 @@ impl Shared {
                 pinned,
                 last_leave_ms: Atomic::new(0),
                 recalled: Atomic::new(0),
-                generation: Atomic::new(1),
+                list <- new_mutex!(list, "xlnet_list"),
                 up: Atomic::new(0),
                 claim <- new_mutex!((Claims::default(), false), "xlnet_claim"),
                 sleeper <- new_mutex!(None, "xlnet_sleeper"),

@@ -8,7 +8,8 @@ use crate::{
     bindings,
     net::{
         device::Device,
-        skb::SkBuff, //
+        skb::SkBuff,
+        sysfs::Text, //
     },
 };
 use core::{
@@ -17,7 +18,8 @@ use core::{
 };
 use kernel::{
     ffi,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// Transmit queues: [`UPLINK_QUEUE`], and the others for channels.
@@ -104,12 +106,8 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// `EINVAL` if either are too many; then neither are set.
     fn set_usecs(&self, poll: u32, delay: u32) -> Result;
 
-    /// Writes the text of the `peers` attribute. Without the RTNL.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    fn show_peers(&self, out: &mut dyn fmt::Write) -> Result;
+    /// The text of the `peers` attribute. Without the RTNL.
+    fn peers(&self) -> Arc<Text>;
 
     /// Writes the text of the `claim` attribute. Without the RTNL.
     ///

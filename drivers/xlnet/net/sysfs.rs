@@ -21,8 +21,15 @@ use kernel::{
 /// Longest text that may be written to an attribute, in bytes.
 const STORE_MAX: usize = 2048;
 
-/// Text that grows; writing fails when memory is out.
-struct Text(KVVec<u8>);
+/// Text that grows; writing fails when memory is out. Process context.
+pub(crate) struct Text(KVVec<u8>);
+
+impl Text {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        Self(KVVec::new())
+    }
+}
 
 impl fmt::Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -35,22 +42,31 @@ impl fmt::Write for Text {
 struct Adapter<T: Driver>(core::marker::PhantomData<T>);
 
 impl<T: Driver> Adapter<T> {
+    /// The driver's data of the device whose attribute it is.
+    ///
+    /// # Safety
+    ///
+    /// `kobj` must be that of a device made by [`super::device::Registration<T>`], valid for `'a`.
+    unsafe fn data<'a>(kobj: *mut bindings::kobject) -> &'a T {
+        // SAFETY: By the requirements.
+        unsafe { ops::data::<T>(bindings::xlnet_kobj_netdev(kobj)) }
+    }
+
     /// Copies the part of the text that was asked for.
-    fn read(
-        dev_kobj: *mut bindings::kobject,
+    ///
+    /// # Safety
+    ///
+    /// `out` must be valid for `len` bytes.
+    unsafe fn copy(
+        text: &Text,
         out: *mut ffi::c_char,
         offset: bindings::loff_t,
         len: usize,
-        show: impl FnOnce(&T, &mut dyn fmt::Write) -> Result,
     ) -> Result<isize> {
-        let mut text = Text(KVVec::new());
-        // SAFETY: The attribute is one of a device of ours, which sysfs keeps while it is read.
-        let data = unsafe { ops::data::<T>(bindings::xlnet_kobj_netdev(dev_kobj)) };
-        show(data, &mut text)?;
         let offset = usize::try_from(offset)?;
         let rest = text.0.get(offset..).unwrap_or_default();
         let part = rest.get(..len).unwrap_or(rest);
-        // SAFETY: sysfs passes a buffer of `len` bytes.
+        // SAFETY: By the requirements; the part is no longer than that.
         unsafe { core::ptr::copy_nonoverlapping(part.as_ptr(), out.cast(), part.len()) };
         Ok(isize::try_from(part.len())?)
     }
@@ -63,7 +79,10 @@ impl<T: Driver> Adapter<T> {
         offset: bindings::loff_t,
         len: usize,
     ) -> isize {
-        kernel::error::from_result(|| Self::read(kobj, out, offset, len, T::show_peers))
+        // SAFETY: sysfs passes a buffer of `len` bytes, and a device of ours, which it keeps meanwhile.
+        kernel::error::from_result(|| unsafe {
+            Self::copy(&Self::data(kobj).peers(), out, offset, len)
+        })
     }
 
     unsafe extern "C" fn read_claim(
@@ -74,7 +93,14 @@ impl<T: Driver> Adapter<T> {
         offset: bindings::loff_t,
         len: usize,
     ) -> isize {
-        kernel::error::from_result(|| Self::read(kobj, out, offset, len, T::show_claim))
+        kernel::error::from_result(|| {
+            let mut text = Text::new();
+            // SAFETY: As above.
+            unsafe {
+                Self::data(kobj).show_claim(&mut text)?;
+                Self::copy(&text, out, offset, len)
+            }
+        })
     }
 
     unsafe extern "C" fn write_claim(
@@ -93,7 +119,7 @@ impl<T: Driver> Adapter<T> {
             // ours.
             unsafe {
                 let text = core::slice::from_raw_parts(text.cast::<u8>(), len);
-                ops::data::<T>(bindings::xlnet_kobj_netdev(kobj)).store_claim(text)?;
+                Self::data(kobj).store_claim(text)?;
             }
             Ok(isize::try_from(len)?)
         })
