@@ -69,8 +69,8 @@ use stale::Stale;
 /// How often [`Control::leave`] looks whether the channels are closed, in milliseconds.
 const LEAVE_STEP: i64 = 20;
 
-/// How often it looks at most.
-const LEAVE_STEPS: u32 = 150;
+/// How long it does so at most, in milliseconds.
+const LEAVE_MS: u32 = 3_000;
 
 /// How long the uplink is given to send what was taken back, in milliseconds: a guest that is suspended
 /// loses what its uplink has not sent.
@@ -166,9 +166,10 @@ impl Control {
                 let _ = nodes::write_self(&self.own(&state, GuestState::Leaving));
             }
         }
-        for _ in 0..LEAVE_STEPS {
+        let limit = Deadline::after(LEAVE_MS);
+        loop {
             self.run();
-            if self.state.lock().sessions.iter().all(Session::is_closed) {
+            if limit.passed() || self.state.lock().sessions.iter().all(Session::is_closed) {
                 break;
             }
             fsleep(Delta::from_millis(LEAVE_STEP));
@@ -202,6 +203,7 @@ impl Control {
             shared: &self.shared,
             dev: self.device.device(),
             epoch: state.epoch,
+            leaving: state.leaving,
             queues: &mut state.queues,
             sessions: &mut state.sessions,
             list_changed: false,

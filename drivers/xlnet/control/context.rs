@@ -18,6 +18,8 @@ pub(super) struct Context<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) dev: &'a Device,
     pub(super) epoch: u64,
+    /// All that we have written is about to be removed.
+    pub(super) leaving: bool,
     pub(super) queues: &'a mut u64,
     pub(super) sessions: &'a mut KVVec<Session>,
     /// What routes depend on has changed.

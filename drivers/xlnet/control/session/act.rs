@@ -46,7 +46,9 @@ impl Session {
             Action::Release => self.release(cx),
             Action::Recall => self.recall(cx),
             Action::WithdrawNode => {
-                let _ = nodes::remove_request(self.peer.domid);
+                if !cx.leaving {
+                    let _ = nodes::remove_request(self.peer.domid);
+                }
             }
             Action::PublishWant => {
                 if self
