@@ -151,6 +151,11 @@ impl Driver for Shared {
         for peer in table.iter().flat_map(|table| table.iter()) {
             peer.stats
                 .each(|name, value| row(format_args!("peer{}_{name}", peer.domid), value));
+            let pinned = self.pinned.count(Some(peer.domid));
+            row(
+                format_args!("peer{}_pages_pinned", peer.domid),
+                u64::try_from(pinned).unwrap_or(u64::MAX),
+            );
         }
     }
 

@@ -8,6 +8,7 @@
 use crate::{
     net::{
         device::Device,
+        may_log,
         napi::Turn,
         page_pool::PagePool,
         skb::SkBuff, //
@@ -26,6 +27,7 @@ use crate::{
             EthernetHeader, //
         },
     },
+    stats::Counter,
     xen::memory::Ring,
 };
 use kernel::prelude::*;
@@ -76,24 +78,50 @@ pub(crate) fn take(
     let header =
         EthernetHeader::parse(skb.head()).filter(|header| is_from(peer, header, skb.head()));
     let Some(header) = header else {
-        peer.stats.rx_spoofed.add(1);
-        dev.count_rx_dropped();
+        refuse(
+            dev,
+            peer,
+            &peer.stats.rx_spoofed,
+            "whose source is not its own",
+        );
         return None;
     };
     // A peer is another tenant, and not the switch at the other end of a cable.
     if header.dst.is_reserved() {
-        peer.stats.rx_reserved.add(1);
-        dev.count_rx_dropped();
+        refuse(
+            dev,
+            peer,
+            &peer.stats.rx_reserved,
+            "that only a switch sends",
+        );
         return None;
     }
     // Of a frame to be segmented, the kernel looks at the headers.
     skb.set_network_header(header.ethertype);
     if skb.apply(&record.header().virtio).is_err() {
-        peer.stats.rx_bad_offload.add(1);
-        dev.count_rx_dropped();
+        refuse(
+            dev,
+            peer,
+            &peer.stats.rx_bad_offload,
+            "whose offloads do not fit",
+        );
         return None;
     }
     Some(skb)
+}
+
+/// Counts a frame that is thrown away for what it says, and has the log name its sender: of the first,
+/// the second, the fourth, and so on.
+fn refuse(dev: &Device, peer: &Peer, counter: &Counter, what: &str) {
+    counter.add(1);
+    dev.count_rx_dropped();
+    let count = counter.get();
+    if count.is_power_of_two() && may_log() {
+        pr_warn!(
+            "domain {}: frames {what} are thrown away, {count} so far\n",
+            peer.domid
+        );
+    }
 }
 
 /// Whether the frame's source addresses are the peer's.

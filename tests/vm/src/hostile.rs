@@ -105,6 +105,13 @@ const LIES: &[(&str, Option<&str>)] = &[
     ("header-rewritten", None),
 ];
 
+/// What the victim says of those that it has counted, with the attacker's number.
+const SAID: [&str; 3] = [
+    "frames whose source is not its own",
+    "frames that only a switch sends",
+    "frames whose offloads do not fit",
+];
+
 /// How often the attacker sends each lie.
 const TIMES: u64 = 3;
 
@@ -164,6 +171,9 @@ fn lies(bed: &mut Bed, part: Attacker) -> Result<()> {
     }
     let more = arena.count("faults")? - faults;
     ensure!(more == 0, "{more} lies were taken for breaches");
+    for words in SAID {
+        ensure!(arena.said(words)? > 0, "the log has no '{words}'");
+    }
     no_router(&mut arena)?;
     arena.leave(bed)
 }
