@@ -10,6 +10,14 @@ use tokio::time::Instant;
 /// Requests to the store that one guest may cause a second, for long.
 pub const REQUESTS_A_SECOND: u32 = 200;
 
+/// How many guests' entries can be compared with what they should be in the time of a request to the
+/// store, about.
+pub const COMPARED_A_REQUEST: usize = 50;
+
+/// The most requests that a comparison of all guests with all counts for. A guest that has used up its
+/// budget waits half a second for the next then, a tenth of what its driver gives a handshake.
+pub const COMPARISON_AT_MOST: usize = 100;
+
 /// A token bucket. A guest that has used it up waits; the others do not notice.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -20,7 +28,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// For requests to the store on behalf of one guest. A handshake costs ten or so; a guest that
+    /// For requests to the store on behalf of one guest. A handshake costs ten or so, and some
+    /// comparisons; a guest that
     /// writes without pause gets this many a second, about a hundredth of what a daemon
     /// answers.
     pub fn requests(now: Instant) -> Self {

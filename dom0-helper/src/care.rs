@@ -61,8 +61,8 @@ impl Care {
                 warn!(
                     domid = self.domid,
                     total = self.waits,
-                    "its changes ask for more than {REQUESTS_A_SECOND} requests a second, or change others' lists of peers more \
-                     than once a second: it waits, others do not; see what its driver does, or deny it"
+                    "its changes take the time of more than {REQUESTS_A_SECOND} requests a second, or change others' lists of \
+                     peers more than once a second: it waits, others do not; see what its driver does, or deny it"
                 );
             }
         }

@@ -15,6 +15,7 @@ use xlnet_proto::schema::{InHome, Node};
 
 use crate::addresses::Warning;
 use crate::apply::apply;
+use crate::budget::{COMPARED_A_REQUEST, COMPARISON_AT_MOST};
 use crate::care::Care;
 use crate::config::Config;
 use crate::error::{Error, StoreError};
@@ -234,7 +235,7 @@ impl<S: Store> Daemon<S> {
     }
 
     /// Does what follows from the model. A step is charged to the guest that it is about, if that has
-    /// changed; the others to all that have, in equal parts.
+    /// changed; the others, and the comparison that found them, to all that have, in equal parts.
     async fn settle(&mut self, causes: &Causes) -> Result<(), StoreError> {
         let plan = self.model.plan();
         for cause in &causes.renewed {
@@ -250,7 +251,8 @@ impl<S: Store> Daemon<S> {
         }
         let counts = apply(&self.store, &plan.actions, &mut self.model.found).await?;
         let causes = &causes.all;
-        let mut others = 0_usize;
+        let compared: usize = plan.told.values().map(|told| told.peers.len()).sum();
+        let mut others = (compared / COMPARED_A_REQUEST).min(COMPARISON_AT_MOST);
         for action in &plan.actions {
             match causes.iter().find(|cause| action.concerns(**cause)) {
                 Some(cause) => self.charge(*cause, 1),
@@ -277,7 +279,7 @@ impl<S: Store> Daemon<S> {
         notify::status(
             self.model.guests.len(),
             taking_part,
-            peers.sum::<usize>() / 2,
+            compared / 2,
             self.warnings.len(),
         );
         Ok(())
@@ -362,80 +364,4 @@ impl<S: Store> Daemon<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-    use crate::model::tests::{home, host};
-    use crate::store::memory::Memory;
-
-    /// Has `domid` write a node, and the daemon act on that.
-    async fn say(daemon: &mut Daemon<Memory>, domid: Domid, node: Node, value: String) {
-        daemon.store.put(&home(domid, node), value);
-        daemon.due.insert(domid, GuestHint::all());
-        daemon.act().await.unwrap();
-    }
-
-    async fn told(daemon: &Daemon<Memory>, domid: Domid, of: Domid) -> Option<String> {
-        let node = home(domid, Node::HelperPeer(of));
-        daemon.store.read(&node).await.unwrap()
-    }
-
-    /// What a daemon with these rules makes of a guest that says one of `words` of itself after the other, in no time:
-    /// how often the first guest's list of peers becomes another.
-    async fn lists(rules: &str, words: impl Iterator<Item = (Node, String)>) -> u32 {
-        let mut daemon = Daemon::new(host(&[]), rules.parse().unwrap(), BTreeSet::new);
-        daemon.start().await.unwrap();
-        let (mut lists, mut before) = (0, Vec::new());
-        let mut last = String::new();
-        for (node, word) in words {
-            say(&mut daemon, 3, node, word.clone()).await;
-            last = word;
-            let mut now = Vec::new();
-            for peer in 2..=5 {
-                now.push(told(&daemon, 1, peer).await);
-            }
-            lists += u32::from(now != before);
-            before = now;
-        }
-
-        let want = "from=0000000000000001 to=0000000000000002 want=77";
-        say(&mut daemon, 1, Node::GuestPeer(2), want.into()).await;
-        let entry = told(&daemon, 2, 1).await.unwrap();
-        assert!(entry.contains(" want=77"), "it waits for another: {entry}");
-
-        while let Some(at) = daemon.next_budget() {
-            advance(at - Instant::now()).await;
-            daemon.act().await.unwrap();
-        }
-        let what = last.split(' ').nth(1).map(str::to_owned);
-        if let Some(epoch) = what {
-            assert!(told(&daemon, 1, 3).await.unwrap().contains(&epoch));
-        }
-        lists
-    }
-
-    fn ready(epoch: u64) -> (Node, String) {
-        let own = format!("version=1 epoch={epoch:016x} features=00000001 state=ready");
-        (Node::GuestSelf, own)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_begins_anew_all_the_time_waits_and_others_do_not() {
-        let lists = lists("", (100..200).map(ready)).await;
-        assert!((2..8).contains(&lists), "{lists} lists");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn so_does_who_contests_what_others_claim() {
-        let claims = (0..100).map(|n| match n % 2 {
-            0 => "10.0.0.5".to_owned(),
-            _ => "10.0.0.3".to_owned(),
-        });
-        let words = [ready(3)]
-            .into_iter()
-            .chain(claims.map(|claim| (Node::GuestAddr, claim)));
-        let lists = lists("learn = true", words).await;
-        assert!((2..8).contains(&lists), "{lists} lists");
-    }
-}
+mod tests;

@@ -26,8 +26,13 @@ pub(crate) fn home(domid: Domid, node: Node) -> String {
 
 /// Five guests on one bridge that behave; `words` is what guest 3 writes instead.
 pub(crate) fn host(words: &[(Node, Vec<u8>)]) -> Memory {
+    guests(5, words)
+}
+
+/// The same of `count` guests.
+pub(crate) fn guests(count: Domid, words: &[(Node, Vec<u8>)]) -> Memory {
     let store = Memory::default();
-    for domid in 1..=5 {
+    for domid in 1..=count {
         let root = format!("/libxl/{domid}/device/vif/0");
         store.put(
             &format!("/local/domain/{domid}/vm"),
@@ -38,7 +43,10 @@ pub(crate) fn host(words: &[(Node, Vec<u8>)]) -> Memory {
             &format!("{root}/backend"),
             format!("/local/domain/0/backend/vif/{domid}/0"),
         );
-        store.put(&format!("{root}/mac"), format!("00:16:3e:00:00:0{domid}"));
+        store.put(
+            &format!("{root}/mac"),
+            format!("00:16:3e:00:00:{domid:02x}"),
+        );
         store.put(&format!("{root}/bridge"), "br0");
         if domid == HOSTILE {
             continue;
@@ -49,7 +57,7 @@ pub(crate) fn host(words: &[(Node, Vec<u8>)]) -> Memory {
         store.put(&home(domid, Node::GuestAddr), format!("10.0.0.{domid}"));
         let own = format!("version=1 epoch={domid:016x} features=00000001 state=ready");
         store.put(&home(domid, Node::GuestSelf), own);
-        for peer in 1..=5 {
+        for peer in 1..=count {
             let request = format!(
                 "from={domid:016x} to={peer:016x} want={domid} offer={peer} gref=8 evtchn=9"
             );
