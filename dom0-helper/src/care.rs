@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::budget::{Budget, REQUESTS_A_SECOND};
+use crate::counts::Counts;
 use crate::inventory::Domid;
 use crate::report::Garbage;
 use crate::store::Watch;
@@ -21,10 +22,7 @@ pub struct Care {
     requests: Budget,
     news: Budget,
     log: Budget,
-    /// Nodes that were not valid, so far.
-    garbage: u64,
-    /// Times it had used up its requests, so far.
-    waits: u64,
+    counts: Counts,
     waiting: bool,
 }
 
@@ -39,10 +37,14 @@ impl Care {
             requests: Budget::requests(now),
             news: Budget::news(now),
             log: Budget::log_lines(now),
-            garbage: 0,
-            waits: 0,
+            counts: Counts::default(),
             waiting: false,
         }
+    }
+
+    /// What was counted of it.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// When it may be looked at: now, or later.
@@ -56,11 +58,11 @@ impl Care {
         let now = Instant::now();
         let waits = self.available(now).is_err();
         if waits && !self.waiting {
-            self.waits += 1;
+            self.counts.waits += 1;
             if self.log.take(now) {
                 warn!(
                     domid = self.domid,
-                    total = self.waits,
+                    total = self.counts.waits,
                     "its changes take the time of more than {REQUESTS_A_SECOND} requests a second, or change others' lists of \
                      peers more than once a second: it waits, others do not; see what its driver does, or deny it"
                 );
@@ -90,11 +92,11 @@ impl Care {
         let Some(example) = garbage.example else {
             return;
         };
-        self.garbage += garbage.count;
+        self.counts.invalid += garbage.count;
         if self.may_be_spoken_of() {
             warn!(
                 domid = self.domid,
-                total = self.garbage,
+                total = self.counts.invalid,
                 "invalid node, taken as absent: {example}"
             );
         }
@@ -112,6 +114,6 @@ mod tests {
         care.charge(1_000_000);
         assert!(!care.may_be_looked_at());
         assert!(!care.may_be_looked_at());
-        assert_eq!(care.waits, 1);
+        assert_eq!(care.counts().waits, 1);
     }
 }

@@ -18,6 +18,7 @@ use crate::apply::apply;
 use crate::budget::{COMPARED_A_REQUEST, COMPARISON_AT_MOST};
 use crate::care::Care;
 use crate::config::Config;
+use crate::counts::{self, ByGuest};
 use crate::error::{Error, StoreError};
 use crate::hints::{GuestHint, Hints};
 use crate::inventory::{self, Domid, BACKENDS};
@@ -54,6 +55,10 @@ pub struct Daemon<S> {
     /// Guests to be looked at, those that wait for their budget included.
     due: BTreeMap<Domid, GuestHint>,
     warnings: BTreeSet<Warning>,
+    /// What was counted of each guest, as it stands in the file.
+    saved: Option<ByGuest>,
+    /// That it could not be written has been said.
+    unsaved: bool,
     /// Says which addresses are Dom0's own.
     dom0: fn() -> BTreeSet<IpAddr>,
 }
@@ -65,6 +70,7 @@ pub struct Daemon<S> {
 /// is gone.
 pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<(), Error> {
     let _lock = Lock::take(lock_file)?;
+    counts::forget(&counts::path(lock_file));
     crate::dom0::require(&store).await?;
     let on = |kind| {
         signal(kind).map_err(|source| Error::System {
@@ -80,7 +86,7 @@ pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<
         let _watches = daemon.start().await?;
         notify::ready();
         info!(guests = daemon.model.guests.len(), "serving");
-        daemon.serve().await
+        daemon.serve(&counts::path(lock_file)).await
     };
     tokio::select! {
         ended = work => ended?,
@@ -101,6 +107,8 @@ impl<S: Store> Daemon<S> {
             care: BTreeMap::new(),
             due: BTreeMap::new(),
             warnings: BTreeSet::new(),
+            saved: None,
+            unsaved: false,
             dom0,
         }
     }
@@ -132,14 +140,15 @@ impl<S: Store> Daemon<S> {
         Ok(watches)
     }
 
-    /// Serves until the store fails.
-    async fn serve(&mut self) -> Result<(), StoreError> {
+    /// Serves until the store fails. `counts` is the file for what is counted.
+    async fn serve(&mut self, counts: &Path) -> Result<(), StoreError> {
         let every = |period| {
             let mut timer = interval_at(Instant::now() + period, period);
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             timer
         };
         let (mut heartbeat, mut look_again) = (every(HEARTBEAT), every(LOOK_AGAIN));
+        self.save_counts(counts);
         loop {
             let waiting = self.next_budget();
             tokio::select! {
@@ -148,10 +157,32 @@ impl<S: Store> Daemon<S> {
                 _ = heartbeat.tick() => {
                     self.store.read("/local/domain/0/domid").await?;
                     notify::alive();
+                    self.save_counts(counts);
                 }
                 _ = look_again.tick() => self.look_again().await?,
             }
             self.act().await?;
+        }
+    }
+
+    /// Leaves what was counted for the commands that look, if it has changed.
+    fn save_counts(&mut self, path: &Path) {
+        let counts: ByGuest = self
+            .care
+            .iter()
+            .map(|(domid, care)| (*domid, care.counts()))
+            .collect();
+        if self.saved.as_ref() == Some(&counts) {
+            return;
+        }
+        match counts::save(path, &counts) {
+            Ok(()) => self.saved = Some(counts),
+            Err(error) => {
+                if !self.unsaved {
+                    warn!(%error, "cannot write {}: status and peers show earlier counts", path.display());
+                }
+                self.unsaved = true;
+            }
         }
     }
 
@@ -275,7 +306,6 @@ impl<S: Store> Daemon<S> {
         }
         self.warnings = plan.warnings;
         let taking_part = plan.told.values().filter(|told| told.own.is_some()).count();
-        let peers = plan.told.values().map(|told| told.peers.len());
         notify::status(
             self.model.guests.len(),
             taking_part,

@@ -17,6 +17,7 @@ mod check;
 mod clean;
 mod cli;
 pub mod config;
+mod counts;
 pub mod daemon;
 mod dom0;
 pub mod error;
@@ -43,6 +44,7 @@ use crate::config::Config;
 use crate::error::{Error, EXIT_CHECK, EXIT_STOPPED};
 use crate::lock::Lock;
 use crate::model::Model;
+use crate::status::Running;
 use crate::store::xs::Xs;
 
 /// What the program does: the command that its arguments name.
@@ -83,18 +85,18 @@ fn failed(error: &Error) -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let config = || Config::load(cli.global.config.as_deref());
     let holder = || Lock::holder(&cli.global.lock_file);
+    let running = || Running::find(&cli.global.lock_file);
     match cli.command {
         Command::Run => daemon::run(Xs::connect().await?, config()?, &cli.global.lock_file).await?,
         Command::Peers(output) => {
             let model = Model::scan(config()?, &Xs::connect().await?).await?;
-            peers::show(&model, holder(), &output)?;
+            peers::show(&model, &running(), &output)?;
         }
         Command::Status(output) => {
             let model = Model::scan(config()?, &Xs::connect().await?).await?;
-            let holder = holder();
-            let stopped = holder.is_none();
-            status::show(&model, holder, &output)?;
-            if stopped {
+            let running = running();
+            status::show(&model, &running, &output)?;
+            if !running.is_any() {
                 return Ok(ExitCode::from(EXIT_STOPPED));
             }
         }

@@ -6,10 +6,11 @@ use serde::Serialize;
 use xlnet_proto::schema::PeerEntry;
 
 use crate::cli::Output;
+use crate::counts::Counts;
 use crate::error::Error;
 use crate::inventory::Domid;
 use crate::model::Model;
-use crate::status::{self, Daemon};
+use crate::status::{self, count_columns, Daemon, Running};
 
 #[derive(Serialize)]
 struct Listing {
@@ -35,9 +36,11 @@ struct Row {
     want: u32,
     /// The channel the peer offers.
     offer: Option<u32>,
+    /// What a running daemon has counted of the peer.
+    counts: Option<Counts>,
 }
 
-fn rows(model: &Model) -> Vec<Row> {
+fn rows(model: &Model, running: &Running) -> Vec<Row> {
     let told = model.plan().told;
     let name = |domid: &Domid| {
         model
@@ -69,20 +72,21 @@ fn rows(model: &Model) -> Vec<Row> {
                 offer: entry
                     .and_then(|entry| entry.offer)
                     .map(|offer| offer.number),
+                counts: running.counts(*peer),
             });
         }
     }
     rows
 }
 
-/// Prints the peers of every guest. `holder` is the process that runs the daemon, if one does.
+/// Prints the peers of every guest.
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub fn show(model: &Model, holder: Option<String>, output: &Output) -> Result<(), Error> {
+pub fn show(model: &Model, running: &Running, output: &Output) -> Result<(), Error> {
     let listing = Listing {
-        daemon: Daemon::of(holder),
-        peers: rows(model),
+        daemon: running.daemon.clone(),
+        peers: rows(model, running),
     };
     if output.json {
         return status::print_json(&listing);
@@ -96,8 +100,11 @@ pub fn show(model: &Model, holder: Option<String>, output: &Output) -> Result<()
         "WANTS",
         "OFFERS",
         "STATE",
+        "INVALID",
+        "WAITS",
     ];
     let rows = listing.peers.iter().map(|row| {
+        let [invalid, waits] = count_columns(row.counts);
         [
             format!("{} ({})", row.guest, row.guest_name),
             format!("{} ({})", row.peer, row.peer_name),
@@ -111,6 +118,8 @@ pub fn show(model: &Model, holder: Option<String>, output: &Output) -> Result<()
             row.offer
                 .map_or_else(|| "-".into(), |offer| offer.to_string()),
             (if row.current { "current" } else { "outdated" }).into(),
+            invalid,
+            waits,
         ]
     });
     status::print_table(header, rows)

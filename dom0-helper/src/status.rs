@@ -3,6 +3,7 @@
 //! `xlnetd status`: the guests, their groups and addresses, and what is wrong.
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 use comfy_table::{presets, Table};
 use serde::Serialize;
@@ -10,27 +11,67 @@ use xlnet_proto::schema::GuestState;
 
 use crate::addresses::Source;
 use crate::cli::Output;
+use crate::counts::{self, ByGuest, Counts};
 use crate::error::Error;
 use crate::inventory::Domid;
+use crate::lock::Lock;
 use crate::model::Model;
 use crate::report::{Driver, Report};
 
 /// Whether the daemon runs.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Daemon {
     running: bool,
     pid: Option<String>,
 }
 
-impl Daemon {
-    /// From the holder of the lock.
-    pub fn of(holder: Option<String>) -> Self {
+/// The daemon that runs, if one does, and what it has counted.
+pub struct Running {
+    /// Itself.
+    pub daemon: Daemon,
+    counts: ByGuest,
+}
+
+impl Running {
+    /// The one that holds this lock.
+    pub fn find(lock_file: &Path) -> Self {
+        let pid = Lock::holder(lock_file);
+        // What one that has ended has counted is about guests of then.
+        let counts = pid
+            .as_ref()
+            .and_then(|_| counts::load(&counts::path(lock_file)));
         Self {
-            running: holder.is_some(),
-            pid: holder,
+            daemon: Daemon {
+                running: pid.is_some(),
+                pid,
+            },
+            counts: counts.unwrap_or_default(),
         }
     }
 
+    /// Whether one runs.
+    pub fn is_any(&self) -> bool {
+        self.daemon.running
+    }
+
+    /// What it has counted of a guest, if it has.
+    pub fn counts(&self, domid: Domid) -> Option<Counts> {
+        self.counts.get(&domid).copied()
+    }
+}
+
+/// Two columns of a table: invalid nodes, and waits.
+pub fn count_columns(counts: Option<Counts>) -> [String; 2] {
+    let column = |get: fn(Counts) -> u64| {
+        counts.map_or_else(|| "-".into(), |counts| get(counts).to_string())
+    };
+    [
+        column(|counts| counts.invalid),
+        column(|counts| counts.waits),
+    ]
+}
+
+impl Daemon {
     /// Says on standard error that no daemon runs, if none does.
     pub fn warn(&self) {
         if !self.running {
@@ -62,6 +103,8 @@ struct Row {
     addresses: Vec<String>,
     address_source: Option<Source>,
     peers: Vec<Domid>,
+    /// What a running daemon has counted of it.
+    counts: Option<Counts>,
 }
 
 /// How the driver of a guest stands, in one word.
@@ -76,7 +119,7 @@ pub fn driver(report: Option<&Report>) -> &'static str {
     }
 }
 
-fn status(model: &Model, holder: Option<String>) -> Status {
+fn status(model: &Model, running: &Running) -> Status {
     let plan = model.plan();
     let row = |(domid, guest): (&Domid, &crate::inventory::Guest)| {
         let place = model.places.get(domid);
@@ -105,10 +148,11 @@ fn status(model: &Model, holder: Option<String>) -> Status {
                 .iter()
                 .flat_map(|told| told.peers.keys().copied())
                 .collect(),
+            counts: running.counts(*domid),
         }
     };
     Status {
-        daemon: Daemon::of(holder),
+        daemon: running.daemon.clone(),
         outdated_nodes: plan.actions.len(),
         guests: model.guests.iter().map(row).collect(),
         warnings: plan
@@ -119,12 +163,12 @@ fn status(model: &Model, holder: Option<String>) -> Status {
     }
 }
 
-/// Prints the state of the host. `holder` is the process that runs the daemon, if one does.
+/// Prints the state of the host.
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub fn show(model: &Model, holder: Option<String>, output: &Output) -> Result<(), Error> {
-    let status = status(model, holder);
+pub fn show(model: &Model, running: &Running, output: &Output) -> Result<(), Error> {
+    let status = status(model, running);
     if output.json {
         return print_json(&status);
     }
@@ -145,6 +189,8 @@ pub fn show(model: &Model, holder: Option<String>, output: &Output) -> Result<()
         "MAC",
         "ADDRESSES",
         "PEERS",
+        "INVALID",
+        "WAITS",
     ];
     let rows = status.guests.iter().map(|row| {
         let source = match row.address_source {
@@ -153,6 +199,7 @@ pub fn show(model: &Model, holder: Option<String>, output: &Output) -> Result<()
             Some(Source::Claim) => " (claimed)",
             None => "",
         };
+        let [invalid, waits] = count_columns(row.counts);
         [
             row.domid.to_string(),
             row.name.clone(),
@@ -166,6 +213,8 @@ pub fn show(model: &Model, holder: Option<String>, output: &Output) -> Result<()
                 row.addresses.join(",") + source
             },
             row.peers.len().to_string(),
+            invalid,
+            waits,
         ]
     });
     print_table(header, rows)?;

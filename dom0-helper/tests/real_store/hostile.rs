@@ -2,6 +2,8 @@
 
 //! Guests that write whatever they like.
 
+use serde_json::Value;
+
 use super::host::Host;
 use super::with_both_stores;
 
@@ -52,6 +54,14 @@ with_both_stores! {
         }
         assert!(helper.is_running());
         assert!(helper.log().contains("invalid node, taken as absent: data/xlnet/0/self"), "{}", helper.log());
+        host.until("the culprit to be shown", |host| {
+            let shown = |command| -> Value { serde_json::from_str(&host.command(&[command, "--json"]).stdout).unwrap() };
+            let guests = &shown("status")["guests"];
+            let invalid = |guest: usize| guests[guest]["counts"]["invalid"].as_u64();
+            let peers = shown("peers");
+            let of_1 = peers["peers"].as_array().unwrap().iter().find(|row| row["peer"] == 1).unwrap();
+            invalid(0) > Some(5) && invalid(1) == Some(0) && of_1["counts"]["invalid"].as_u64() == invalid(0)
+        });
     }
 
     fn garbage_about_a_peer_is_no_request(host) {
