@@ -9,28 +9,27 @@
 set -eu
 
 here=$(cd -P -- "$(dirname -- "$0")" && pwd)
-udev=$here/../udev
 DESTDIR=${DESTDIR:-}
 PREFIX=${PREFIX:-/usr}
 
-# mode, source, installed path. udev and systemd look below /usr and /usr/local alike, the others in one place.
+# Mode, source from here, installed path. udev and systemd look below /usr and /usr/local alike, the others in one place.
 files() {
 	cat <<-END
-	755 $here/xlnet-route $PREFIX/sbin/xlnet-route
-	644 $here/lib/look.sh $PREFIX/lib/xlnet/look.sh
-	644 $here/lib/monitor.sh $PREFIX/lib/xlnet/monitor.sh
-	644 $here/lib/address.awk $PREFIX/lib/xlnet/address.awk
-	644 $here/lib/peers.awk $PREFIX/lib/xlnet/peers.awk
-	644 $here/lib/plan.awk $PREFIX/lib/xlnet/plan.awk
-	644 $here/lib/report.awk $PREFIX/lib/xlnet/report.awk
-	644 $here/rt_tables.conf /etc/iproute2/rt_tables.d/xlnet.conf
-	644 $here/rt_protos.conf /etc/iproute2/rt_protos.d/xlnet.conf
-	644 $udev/90-xlnet.rules $PREFIX/lib/udev/rules.d/90-xlnet.rules
-	644 $udev/80-xlnet.link $PREFIX/lib/systemd/network/80-xlnet.link
-	644 $udev/10-xlnet.network $PREFIX/lib/systemd/network/10-xlnet.network
-	644 $udev/xlnet-route@.service $PREFIX/lib/systemd/system/xlnet-route@.service
-	644 $udev/xlnet-modules-load.conf $PREFIX/lib/modules-load.d/xlnet.conf
-	644 $udev/xlnet-networkmanager.conf /usr/lib/NetworkManager/conf.d/10-xlnet.conf
+	755 xlnet-route $PREFIX/sbin/xlnet-route
+	644 lib/look.sh $PREFIX/lib/xlnet/look.sh
+	644 lib/monitor.sh $PREFIX/lib/xlnet/monitor.sh
+	644 lib/address.awk $PREFIX/lib/xlnet/address.awk
+	644 lib/peers.awk $PREFIX/lib/xlnet/peers.awk
+	644 lib/plan.awk $PREFIX/lib/xlnet/plan.awk
+	644 lib/report.awk $PREFIX/lib/xlnet/report.awk
+	644 rt_tables.conf /etc/iproute2/rt_tables.d/xlnet.conf
+	644 rt_protos.conf /etc/iproute2/rt_protos.d/xlnet.conf
+	644 ../udev/90-xlnet.rules $PREFIX/lib/udev/rules.d/90-xlnet.rules
+	644 ../udev/80-xlnet.link $PREFIX/lib/systemd/network/80-xlnet.link
+	644 ../udev/10-xlnet.network $PREFIX/lib/systemd/network/10-xlnet.network
+	644 ../udev/xlnet-route@.service $PREFIX/lib/systemd/system/xlnet-route@.service
+	644 ../udev/xlnet-modules-load.conf $PREFIX/lib/modules-load.d/xlnet.conf
+	644 ../udev/xlnet-networkmanager.conf /usr/lib/NetworkManager/conf.d/10-xlnet.conf
 	END
 }
 
@@ -50,7 +49,7 @@ tell_daemons() {
 install_all() {
 	files | while read -r mode from to; do
 		mkdir -p "$DESTDIR${to%/*}"
-		sed "s|/usr/sbin/xlnet-route|$PREFIX/sbin/xlnet-route|; s|/usr/lib/xlnet|$PREFIX/lib/xlnet|" "$from" >"$DESTDIR$to.new"
+		sed "s|/usr/sbin/xlnet-route|$PREFIX/sbin/xlnet-route|; s|/usr/lib/xlnet|$PREFIX/lib/xlnet|" "$here/$from" >"$DESTDIR$to.new"
 		chmod "$mode" "$DESTDIR$to.new"
 		mv "$DESTDIR$to.new" "$DESTDIR$to"
 	done
