@@ -74,6 +74,35 @@ mod tests {
         }
     }
 
+    /// Every move within a ring of eight records' length, from every count around 0 and 2^31, against
+    /// arithmetic that does not wrap.
+    #[test]
+    fn every_small_move_is_as_unbounded_numbers_have_it() {
+        const SIZE: u64 = 8 * RECORD_ALIGN as u64;
+        let wrapped = |number: u64| Count(number as u32);
+        for middle in [1 << 32, 3 << 31] {
+            for last in (middle - SIZE..=middle + SIZE).step_by(RECORD_ALIGN as usize) {
+                for limit in (last..=last + SIZE).step_by(RECORD_ALIGN as usize) {
+                    for raw in last - 2 * SIZE..=last + 2 * SIZE {
+                        let verdict = match raw {
+                            _ if raw % u64::from(RECORD_ALIGN) != 0 => Err(PeerFault::Misaligned),
+                            _ if raw < last => Err(PeerFault::IndexBackwards),
+                            _ if raw > limit => Err(PeerFault::IndexJump),
+                            _ => Ok(wrapped(raw)),
+                        };
+                        let accepted = Count::accept(raw as u32, wrapped(last), wrapped(limit));
+                        assert_eq!(accepted, verdict, "{raw} in {last}..={limit}");
+                        assert_eq!(
+                            Count::crossed(wrapped(raw), wrapped(last), wrapped(limit)),
+                            last < raw && raw <= limit,
+                            "{raw} in ({last}, {limit}]"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn only_counts_between_last_and_limit_are_accepted() {
         for base in [0, 0x7fff_ffe0, 0xffff_ff80, 0xffff_ffe0] {
