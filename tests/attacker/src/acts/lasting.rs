@@ -2,14 +2,14 @@
 //! What goes on for a while, as long as was asked for: silence, floods, storms, and writing wherever the victim reads.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread::{scope, sleep},
     time::{Duration, Instant},
 };
 
 use anyhow::{ensure, Result};
 use xlnet_proto::{
-    layout::{ChannelState, VirtioNetHdr},
+    layout::{ChannelState, VirtioNetHdr, RECORD_ALIGN},
     mem::{SharedMem, Word},
     sync::{LoadOrder, StoreOrder},
 };
@@ -34,6 +34,8 @@ pub(super) const ACTS: &[Act] = &[
     Act::new("late-events", late_events),
     Act::new("keep-mapped", keep_mapped),
     Act::new("race", race),
+    Act::new("race-counts", race_counts),
+    Act::new("race-lengths", race_lengths),
     Act::new("scribble", scribble),
 ];
 
@@ -276,21 +278,34 @@ impl Random {
     }
 }
 
-/// Sends good frames, and meanwhile changes bytes of them and of their headers.
-fn race(attack: &mut Attack) -> Result<Ending> {
+/// Sends good frames through channel after channel, and meanwhile has `change` do something to the ring, in another thread and
+/// again and again. It is told at which count the last record begins that was sent.
+fn racing(
+    attack: &mut Attack,
+    change: impl Fn(&Ring, &mut Random, u32) + Copy + Send,
+) -> Result<Ending> {
     println!("seed={:#x}", attack.instance.epoch);
     let mut random = Random(attack.instance.epoch);
     again(attack, OF_A_FAULT, |attack, mut channel| {
         let ends = attack.ends()?;
         let ring = channel.another_tx()?;
-        let seed = random.next() | 1;
-        let stop = AtomicBool::new(false);
+        let mut random = Random(random.next() | 1);
+        let mut at = channel.produced();
+        channel.send(&echo_request(&ends, 1, 1000), VirtioNetHdr::default())?;
+        let (stop, last) = (AtomicBool::new(false), AtomicU32::new(at));
         scope(|scope| {
-            let stop = &stop;
-            scope.spawn(move || change_bytes(&ring, seed, stop));
+            let (stop, last) = (&stop, &last);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    change(&ring, &mut random, last.load(Ordering::Relaxed));
+                }
+            });
             let frame = echo_request(&ends, 1, 1000);
             let sent = attack.meanwhile(|_| {
-                if !channel.send(&frame, VirtioNetHdr::default())? {
+                at = channel.produced();
+                if channel.send(&frame, VirtioNetHdr::default())? {
+                    last.store(at, Ordering::Relaxed);
+                } else {
                     channel.receive(Duration::from_millis(1), |_| {})?;
                 }
                 Ok(channel.is_open())
@@ -301,13 +316,38 @@ fn race(attack: &mut Attack) -> Result<Ending> {
     })
 }
 
-/// Bytes of a ring whose records are being written, changed until told to stop.
-fn change_bytes(ring: &Ring, seed: u64, stop: &AtomicBool) {
-    let mut random = Random(seed);
-    while !stop.load(Ordering::Relaxed) {
-        let at = random.below(ring.size());
-        put(ring, at, &[random.next() as u8]);
-    }
+/// Any byte.
+fn race(attack: &mut Attack) -> Result<Ending> {
+    racing(attack, |ring, random, _| {
+        put(ring, random.below(ring.size()), &[random.next() as u8]);
+    })
+}
+
+/// The count of what was produced: more than the ring holds, and what it was, in turn.
+fn race_counts(attack: &mut Attack) -> Result<Ending> {
+    racing(attack, |ring, _, _| {
+        let good = ring.load(Word::Prod, LoadOrder::Relaxed);
+        let bad = good.wrapping_add(ring.size()).wrapping_add(RECORD_ALIGN);
+        ring.store(Word::Prod, bad, StoreOrder::Release);
+        ring.store(Word::Prod, good, StoreOrder::Release);
+    })
+}
+
+/// A length that no frame has.
+const BAD_LENGTH: [u8; 4] = [0xff; 4];
+
+/// The length of the frame that lies there: more than the ring holds, and what it was, in turn.
+fn race_lengths(attack: &mut Attack) -> Result<Ending> {
+    racing(attack, |ring, _, last| {
+        let mut good = [0; BAD_LENGTH.len()];
+        // It is what a record begins with, which lies in one piece.
+        let _ = ring.chunks(last, good.len() as u32, |chunk| {
+            chunk.copy_to(&mut good);
+            Ok::<(), ()>(())
+        });
+        put(ring, last, &BAD_LENGTH);
+        put(ring, last, &good);
+    })
 }
 
 /// Stores anything in any word and byte, until the victim has had enough; then again as another instance.

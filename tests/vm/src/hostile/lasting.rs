@@ -19,6 +19,8 @@ const ACTS: &[(&str, u32, &str)] = &[
     ("vanish", 15, "open"),
     ("late-events", 15, "open"),
     ("race", 15, "open"),
+    ("race-counts", 15, "open"),
+    ("race-lengths", 15, "open"),
     ("scribble", 15, "open"),
     // As long as it takes to make more channels than the victim grants, and less than the kernel waits before it
     // says that grants are still in use.
@@ -30,6 +32,9 @@ const COUNTED: &[(&str, &str)] = &[
     ("deaf", "stalls"),
     ("storm", "irqs_spurious"),
     ("ask-anew", "setup_failed"),
+    ("race-counts", "faults"),
+    ("race-lengths", "faults"),
+    ("scribble", "faults"),
     ("keep-mapped", "setup_failed"),
 ];
 
