@@ -81,7 +81,10 @@ enum Area {
 pub fn run(args: &Args) -> Result<bool> {
     let chosen: Vec<_> = scenarios()
         .into_iter()
-        .filter(|scenario| args.checking || !scenario.checking)
+        .filter(|scenario| match args.checking {
+            true => scenario.bed.has_pvh(),
+            false => !scenario.checking,
+        })
         .filter(|scenario| match args.filter.as_slice() {
             [] if args.hostile => scenario.name.starts_with("hostile::"),
             [] => args.long || !scenario.long,

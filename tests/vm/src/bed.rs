@@ -79,6 +79,12 @@ impl Spec {
         Self { apart, ..self }
     }
 
+    /// Whether there is a PVH guest, whose kernel can be the one that checks itself.
+    #[must_use]
+    pub fn has_pvh(&self) -> bool {
+        self.kind == Kind::Pvh || self.apart > 0
+    }
+
     /// The same with so many vCPUs for each guest.
     #[must_use]
     pub const fn vcpus(self, vcpus: u32) -> Self {

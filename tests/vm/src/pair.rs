@@ -19,16 +19,23 @@ pub(crate) enum Side {
     Connector,
 }
 
-/// The first two guests of a bed, the listener first.
+/// Two guests, the listener first.
 pub(crate) struct Pair(pub(crate) [Guest; 2]);
 
 impl Pair {
-    /// Who is what now.
+    /// The first two of a bed, as what they are now.
     ///
     /// # Errors
     /// If one of them is not there.
     pub(crate) fn of(bed: &Bed) -> Result<Self> {
-        let (a, b) = (bed.g(1)?, bed.g(2)?);
+        Self::between(bed.g(1)?, bed.g(2)?)
+    }
+
+    /// These two.
+    ///
+    /// # Errors
+    /// If one of them is not there.
+    pub(crate) fn between(a: Guest, b: Guest) -> Result<Self> {
         Ok(Self(if a.domid()? < b.domid()? {
             [a, b]
         } else {

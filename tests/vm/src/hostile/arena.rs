@@ -92,7 +92,7 @@ pub(super) fn attempt(attacker: &Guest, victim: &Guest, act: &str, seconds: u32)
 
 /// Who is the attacker, the bystander and the victim. A PVH guest among PV guests is the victim: its kernel may be the
 /// one that checks itself.
-fn cast(bed: &mut Bed, part: Attacker) -> Result<[Guest; 3]> {
+pub(super) fn cast(bed: &mut Bed, part: Attacker) -> Result<[Guest; 3]> {
     let mut guests = by_domid(bed)?;
     if let (Attacker::Connector, [first, .., last]) = (part, guests.as_slice()) {
         if (first.config.kind, last.config.kind) == (Kind::Pv, Kind::Pvh) {

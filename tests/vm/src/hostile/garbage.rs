@@ -7,7 +7,7 @@ use std::{fmt, thread};
 use anyhow::{ensure, Context, Result};
 use xlnet_lab::{agent::Agent, guest::Guest};
 
-use super::arena::{attempt, disguise, undisguise};
+use super::arena::{attempt, cast, disguise, undisguise, Attacker};
 use crate::{
     bed::eventually,
     helper,
@@ -93,16 +93,16 @@ fn time_to_channel(from: &Guest, to: &Guest) -> Result<f64> {
 
 pub(super) fn all(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
-    let pair = Pair::of(bed)?;
-    let (attacker, [victim, other]) = (bed.g(3)?, &pair.0);
+    let [attacker, other, victim] = cast(bed, Attacker::Listener)?;
+    let pair = Pair::between(victim.clone(), other.clone())?;
     let helper = helper::pid(bed)?;
     disguise(&attacker)?;
-    await_peers(victim, &[other.domid()?])?;
+    await_peers(&victim, &[other.domid()?])?;
     let before = pair.in_silence(|| Sample::take(bed, &pair))?;
     eprintln!("before: {before}");
     let written = format!("/local/domain/{}/data/xlnet/0", attacker.domid()?);
     let (said, meanwhile) = thread::scope(|scope| {
-        let attack = scope.spawn(|| attempt(&attacker, victim, "garbage", SECONDS));
+        let attack = scope.spawn(|| attempt(&attacker, &victim, "garbage", SECONDS));
         eventually("xenstore is full of garbage", || {
             let nodes = bed.sh(&format!("xenstore-ls {written} 2>/dev/null | wc -l"))?;
             Ok(nodes.trim().parse::<u32>()? > 500)
@@ -124,5 +124,5 @@ pub(super) fn all(bed: &mut Bed) -> Result<()> {
     );
     undisguise(&attacker)?;
     all_joined(bed)?;
-    join(victim, other)
+    join(&victim, &other)
 }
