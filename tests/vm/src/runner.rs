@@ -58,20 +58,8 @@ pub fn run(maker: &Maker, scenarios: &[Scenario]) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for scenario in scenarios {
         bar.set_message(scenario.name);
-        let mut outcome = attempt(maker, &mut bed, scenario);
-        for _ in 0..REPEATS {
-            match &outcome.failure {
-                Some(why) if why.contains(FAULT) => {
-                    progress.say(&format!(
-                        "again: {}: the emulator faulted: {why}",
-                        scenario.name
-                    ));
-                }
-                _ => break,
-            }
-            outcome = attempt(maker, &mut bed, scenario);
-        }
-        progress.say(&outcome.line());
+        let outcome =
+            again_if_it_faults(maker, scenario.name, || attempt(maker, &mut bed, scenario));
         outcomes.push(outcome);
         bar.inc(1);
     }
@@ -81,14 +69,31 @@ pub fn run(maker: &Maker, scenarios: &[Scenario]) -> Vec<Outcome> {
 
 /// Has anything happen to anybody for so many minutes, as `seed` has it, and says how that ended.
 pub fn chaos(maker: &Maker, seed: u64, minutes: u32) -> Outcome {
-    let begun = Instant::now();
-    let booted = maker.boot(chaos::BED).context("making its bed");
-    let result = booted.and_then(|bed| {
-        let run = |bed: &mut Bed| chaos::run(bed, seed, minutes);
-        run_one(maker, bed, "chaos", run).0
-    });
-    let outcome = Outcome::new("chaos", begun, result);
-    maker.cache().progress().say(&outcome.line());
+    again_if_it_faults(maker, "chaos", || {
+        let begun = Instant::now();
+        let booted = maker.boot(chaos::BED).context("making its bed");
+        let result = booted.and_then(|bed| {
+            let run = |bed: &mut Bed| chaos::run(bed, seed, minutes);
+            run_one(maker, bed, "chaos", run).0
+        });
+        Outcome::new("chaos", begun, result)
+    })
+}
+
+/// Runs what may be hit by the emulator's fault, and says how it ended.
+fn again_if_it_faults(maker: &Maker, name: &str, mut run: impl FnMut() -> Outcome) -> Outcome {
+    let progress = maker.cache().progress();
+    let mut outcome = run();
+    for _ in 0..REPEATS {
+        match &outcome.failure {
+            Some(why) if why.contains(FAULT) => {
+                progress.say(&format!("again: {name}: the emulator faulted: {why}"));
+            }
+            _ => break,
+        }
+        outcome = run();
+    }
+    progress.say(&outcome.line());
     outcome
 }
 

@@ -74,6 +74,7 @@ pub(super) struct World {
     rng: Rng,
     members: Vec<Member>,
     helper: bool,
+    pauses: u64,
     /// In how many ways nodes are overwritten.
     garbage: usize,
 }
@@ -85,6 +86,7 @@ impl World {
             rng: Rng::with_seed(seed),
             members: vec![Member::NEW; guests.into()],
             helper: true,
+            pauses: 0,
             garbage,
         }
     }
@@ -149,12 +151,28 @@ impl World {
         self.helper
     }
 
-    /// Those that execute and have the module, and whether each has the further address.
+    /// Those that execute and have the module.
+    pub(super) fn loaded(&self) -> Vec<u8> {
+        self.numbers(|member| member.runs() && member.loaded)
+    }
+
+    /// Those of them that the daemon serves, and whether each has the further address. Who is not served does not know which
+    /// addresses are its own.
     pub(super) fn claims(&self) -> Vec<(u8, bool)> {
         let all = (1..).zip(&self.members);
-        all.filter(|(_, member)| member.runs() && member.loaded)
+        all.filter(|(_, member)| self.helper && member.runs() && member.is_peer())
             .map(|(number, member)| (number, member.readdressed))
             .collect()
+    }
+
+    /// Whether nobody holds on to what is no more: who is paused does not let go, and without the daemon others are not told.
+    pub(super) fn all_can_let_go(&self) -> bool {
+        self.helper && self.numbers(|member| member.paused).is_empty()
+    }
+
+    /// How often somebody was paused.
+    pub(super) fn pauses(&self) -> u64 {
+        self.pauses
     }
 
     /// Whom a guest should have for peers; nobody knows while no daemon runs.
@@ -211,6 +229,7 @@ impl World {
     }
 
     fn note(&mut self, act: Act) {
+        self.pauses += u64::from(matches!(act, Act::Pause(_)));
         let (number, change): (u8, fn(&mut Member)) = match act {
             Act::KillHelper => return self.helper = false,
             Act::StartHelper => return self.helper = true,
