@@ -14,12 +14,14 @@ use crate::{
     helper,
     journey::histogram,
     policy::all_joined,
+    transfer::{give_block, sender, Receiver, Transfer, BLOCK},
     view::{await_peers, await_status, join},
     Bed, Scenario, Spec,
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("relocation::pv-save-restore", Spec::pv(3), save_restore).long(),
+    Scenario::new("relocation::checkpoint", Spec::mixed(), checkpoint),
     Scenario::new("relocation::pv-checkpoint", Spec::pv(3), checkpoint).long(),
     Scenario::new(
         "relocation::pv-beside-a-paused-peer",
@@ -35,8 +37,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     .long(),
     Scenario::new("relocation::pv-two-at-once", Spec::pv(3), two_at_once).long(),
     Scenario::new("relocation::pv-same-domid", Spec::pv(3), same_domid).long(),
+    Scenario::new("relocation::pv-under-load", Spec::pv(3), under_load).long(),
     Scenario::new("relocation::pvh-save-restore", Spec::pvh(2), save_restore).long(),
     Scenario::new("relocation::pvh-checkpoint", Spec::pvh(2), checkpoint).long(),
+    Scenario::new("relocation::pvh-under-load", Spec::pvh(2), under_load).long(),
     Scenario::new("relocation::pvh-refused", Spec::pvh(2), refused).long(),
     Scenario::new("relocation::pvh-on-one-host", Spec::pvh(2), on_one_host).long(),
 ];
@@ -70,6 +74,35 @@ fn save_restore(bed: &mut Bed) -> Result<()> {
         let report = flow.stop()?;
         eprintln!("{} datagrams of its own were lost", report.lost());
         report.is_sound()
+    })
+}
+
+/// Blocks that are sent while the guest is saved: more than can be before it is.
+const BLOCKS: usize = 200;
+
+/// The guest is saved while the channel is full of what it sends, of which every byte arrives.
+fn under_load(bed: &mut Bed) -> Result<()> {
+    across(bed, |bed, guest, others| {
+        let peer = others.first().context("no other guest")?;
+        give_block(guest)?;
+        let transfer = Transfer::Tcp { blocks: BLOCKS };
+        let receiver = Receiver::start(peer, transfer, 5001)?;
+        // Of all instances of all peers.
+        let sent = || anyhow::Ok(Figures::read_quickly(guest)?.sum("_tx_bytes"));
+        let begun = sent()?;
+        let sending = guest.spawn(&sender(transfer, &peer.config.ip(), 5001))?;
+        eventually("it sends", || Ok(sent()? - begun > BLOCK as u64))?;
+        guest.save(FILE)?;
+        guest.restore(FILE)?;
+        bed.sh(&format!("rm {FILE}"))?;
+        bed.await_guest(guest)?;
+        ensure!(
+            sent()? - begun < transfer.bytes() as u64,
+            "all was sent before it was saved"
+        );
+        let output = sending.wait()?;
+        ensure!(output.success(), "sending: {output}");
+        receiver.check()
     })
 }
 
@@ -116,6 +149,29 @@ fn beside_a_paused_peer(bed: &mut Bed) -> Result<()> {
     })
 }
 
+/// Spins for a while above everything else that the only CPU would run, ended by what is above that. Neither the limit of real-time
+/// tasks nor the server of the others takes the CPU from it.
+const SPIN: &str = "mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+    echo 0 > /sys/kernel/debug/sched/fair_server/cpu0/runtime
+    echo -1 > /proc/sys/kernel/sched_rt_runtime_us
+    chrt -f 99 timeout 20 chrt -f 98 sh -c 'while :; do :; done'
+    echo 950000 > /proc/sys/kernel/sched_rt_runtime_us
+    echo 50000000 > /sys/kernel/debug/sched/fair_server/cpu0/runtime";
+
+/// How long a peer is waited for that does not answer, in milliseconds (`DRAIN_MS` of the driver).
+const DRAIN: u32 = 1000;
+
+/// Processor time that a guest has used, in seconds.
+fn seconds_used(bed: &Bed, guest: &Guest) -> Result<f64> {
+    let text = bed.sh(&format!(
+        "xl list {} | awk 'NR == 2 {{ print $NF }}'",
+        guest.config.name()
+    ))?;
+    text.trim()
+        .parse()
+        .with_context(|| format!("xl list: {text:?}"))
+}
+
 /// A peer that has no time to answer, and one that is gone without anybody having said so.
 fn beside_deaf_peers(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
@@ -131,15 +187,20 @@ fn beside_deaf_peers(bed: &mut Bed) -> Result<()> {
     }
     eprintln!("ms to let go beside running peers: {}", histogram(&times));
 
-    join(&guest, &busy)?;
-    // Above everything else that its only CPU would run, and ended by what is above that.
-    let spin = "echo -1 > /proc/sys/kernel/sched_rt_runtime_us
-        exec chrt -f 99 timeout 20 chrt -f 98 sh -c 'while :; do :; done'";
-    let spinning = busy.spawn(spin)?;
-    guest.checkpoint(FILE)?;
-    eprintln!("beside a busy one: {} ms", last_leave_ms(&guest)?);
-    spinning.wait()?;
-    all_joined(bed)?;
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        join(&guest, &busy)?;
+        let used = seconds_used(bed, &busy)?;
+        let spinning = busy.spawn(SPIN)?;
+        eventually("it spins", || Ok(seconds_used(bed, &busy)? > used + 2.0))?;
+        guest.checkpoint(FILE)?;
+        let took = last_leave_ms(&guest)?;
+        spinning.wait()?;
+        ensure!(took >= DRAIN, "the busy peer has answered within {took} ms");
+        times.push(took);
+        all_joined(bed)?;
+    }
+    eprintln!("beside a busy one: {}", histogram(&times));
 
     join(&guest, &dead)?;
     helper::halted(bed, || {
@@ -159,12 +220,26 @@ fn two_at_once(bed: &mut Bed) -> Result<()> {
     across(bed, |bed, guest, others| {
         let travellers = [guest, others.first().context("no other guest")?];
         let files = travellers.map(|guest| format!("{FILE}.{}", guest.config.name()));
+        let names = travellers.map(|guest| guest.config.name());
+        // Each is told while it cannot obey.
+        for name in &names {
+            bed.sh(&format!("xl pause {name}"))?;
+        }
         thread::scope(|scope| {
             let saves: Vec<_> = travellers
                 .iter()
                 .zip(&files)
                 .map(|(guest, file)| scope.spawn(|| guest.save(file)))
                 .collect();
+            for guest in travellers {
+                let node = format!("/local/domain/{}/control/shutdown", guest.domid()?);
+                eventually("it is told to suspend", || {
+                    Ok(bed.sh(&format!("xenstore-read {node}"))?.trim() == "suspend")
+                })?;
+            }
+            for name in &names {
+                bed.sh(&format!("xl unpause {name}"))?;
+            }
             saves.into_iter().try_for_each(|save| {
                 save.join()
                     .map_err(|_| anyhow!("a saving thread panicked"))?
