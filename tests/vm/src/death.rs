@@ -23,6 +23,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("death::pv-panic", Spec::pv(3), by_panic).long(),
     Scenario::new("death::of-xlnetd", Spec::mixed(), of_daemon),
     Scenario::new("death::pv-second-xlnetd", Spec::pv(3), second_daemon).long(),
+    Scenario::new("death::pv-other-xlnetd", Spec::pv(3), other_version).long(),
     Scenario::new("death::pvh-of-xlnetd", Spec::pvh(2), of_daemon).long(),
 ];
 
@@ -298,6 +299,34 @@ fn unnoticed_departure(bed: &mut Bed, guests: &[Guest]) -> Result<()> {
     own.sh("modprobe xlnet")?;
     all_joined(bed)?;
     join(own, other)
+}
+
+/// What a daemon of another version has left means nothing to the guests, who use their uplinks, and to the next one of this
+/// version, which replaces it.
+fn other_version(bed: &mut Bed) -> Result<()> {
+    all_joined(bed)?;
+    let guests = by_domid(bed)?;
+    let (own, other) = (&guests[0], &guests[1]);
+    join(own, other)?;
+    let flow = Flow::start(own, other, 7500, RATE)?;
+    flow.await_more(u64::from(RATE))?;
+    helper::kill(bed, "TERM")?;
+    for guest in &guests {
+        let dir = format!("/local/domain/{}/xlnet/0", guest.domid()?);
+        bed.sh(&format!(
+            "for node in $(xenstore-list {dir}/peer); do xenstore-write {dir}/peer/$node 'version=2 what=ever' || exit 1; done
+            xenstore-write {dir}/self 'version=2 what=ever'"
+        ))?;
+    }
+    for guest in &guests {
+        await_peers(guest, &[])?;
+    }
+    flow.await_more(u64::from(RATE))?;
+    bed.start_helper()?;
+    all_joined(bed)?;
+    join(own, other)?;
+    flow.await_more(u64::from(RATE))?;
+    flow.stop()?.is_sound()
 }
 
 fn second_daemon(bed: &mut Bed) -> Result<()> {
