@@ -186,8 +186,8 @@ monitor() {
 		sleep "$pause"
 		pause=0.2
 		drain
-		# From here on udev need not reconcile when the list changes.
-		[ -e "$run/monitor" ] || : >"$run/monitor"
+		# From here on udev need not reconcile when the list changes, for as long as this process is there.
+		{ [ -L "$run/monitor" ] && [ -e "$run/monitor" ]; } || ln -sfn "/proc/$$" "$run/monitor"
 		see
 		# A list that came during the pause does not wait for whoever has the lock.
 		follow

@@ -177,4 +177,16 @@ kill "$(listener)"
 wait "$monitor_pid"
 equal $? 2
 ok "it fails when its listener dies, for systemd to start it again"
+
+"$route" monitor 2>"$tmp/monitor.err" &
+monitor_pid=$!
+marked() { [ -e "$tmp/run/monitor" ]; }
+eventually marked
+ok "the next one says that it is there"
+child=$(listener)
+kill -9 "$monitor_pid"
+wait "$monitor_pid"
+eventually sh -c "! [ -e \"$tmp/run/monitor\" ]"
+ok "and does not when it was killed, so that udev reconciles"
+kill "$child"
 finish
