@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A guest is suspended when it, or its peer, has gone just so far towards a channel.
 
-use anyhow::{anyhow, Result};
+use anyhow::{anyhow, ensure, Result};
 
 use crate::{
+    figures::counter,
     helper,
     leaks::Holdings,
     pair::{Pair, Side},
@@ -72,6 +73,60 @@ fn checkpoint(pair: &Pair, sides: &[Side]) -> Result<()> {
         })
     })
 }
+
+/// Who asks and then stands still as its peer answers, and what that takes the channel for: the listener has offered one that the
+/// connector has mapped and uses, and the connector has asked for one that the listener has offered.
+const HALF_WAY: [(Side, &str); 2] = [(Side::Listener, "up"), (Side::Connector, "connecting")];
+
+/// Has one answer a peer that stands still by then, and be suspended.
+fn half_way(bed: &Bed, pair: &Pair, paused: Side, state: &str) -> Result<()> {
+    let sleeping = match paused {
+        Side::Listener => Side::Connector,
+        Side::Connector => Side::Listener,
+    };
+    let name = pair.get(paused).0.config.name();
+    helper::halted(bed, || {
+        ask(pair, &[paused])?;
+        bed.sh(&format!("xl pause {name}"))
+    })?;
+    pair.await_state(sleeping, state)?;
+    let (own, other) = pair.get(sleeping);
+    let failed = || counter(own, other.domid()?, "setup_failed");
+    let before = failed()?;
+    checkpoint(pair, &[sleeping])?;
+    ensure!(
+        failed()? == before,
+        "it gave up waiting before it was suspended"
+    );
+    bed.sh(&format!("xl unpause {name}"))?;
+    meet(bed, pair)
+}
+
+/// One is saved, as both have asked, and becomes another domain of the same number.
+fn reborn(bed: &Bed, pair: &Pair, sleeping: Side) -> Result<()> {
+    let (own, _) = pair.get(sleeping);
+    helper::halted(bed, || {
+        pair.in_silence(|| {
+            pair.part()?;
+            ask(pair, &[Side::Listener, Side::Connector])?;
+            own.be_reborn(FILE)?;
+            bed.await_guest(own)
+        })
+    })?;
+    bed.sh(&format!("rm {FILE}"))?;
+    all_joined(bed)?;
+    let [a, b] = &pair.0;
+    join(a, b)
+}
+
+/// Both get to a channel, and part again.
+fn meet(bed: &Bed, pair: &Pair) -> Result<()> {
+    all_joined(bed)?;
+    let [listener, connector] = &pair.0;
+    join(listener, connector)?;
+    pair.part()
+}
+
 /// Whatever was under way, there is a channel afterwards, and nothing is left of the attempts before.
 fn suspended(bed: &mut Bed) -> Result<()> {
     all_joined(bed)?;
@@ -92,14 +147,26 @@ fn suspended(bed: &mut Bed) -> Result<()> {
                     ask(&pair, asking)?;
                     checkpoint(&pair, sleeping)
                 })?;
-                all_joined(bed)?;
-                join(listener, connector)?;
-                pair.part()?;
+                meet(bed, &pair)?;
             }
+        }
+        for sleeping in SUSPENDED {
+            // The second time before anybody has been told of the first.
+            helper::halted(bed, || {
+                checkpoint(&pair, sleeping)?;
+                checkpoint(&pair, sleeping)
+            })?;
+            meet(bed, &pair)?;
+        }
+        for (paused, state) in HALF_WAY {
+            half_way(bed, &pair, paused, state)?;
         }
         bed.sh(&format!("rm {FILE}.*"))?;
         before.await_return(bed)
     })?;
+    for side in [Side::Listener, Side::Connector] {
+        reborn(bed, &pair, side)?;
+    }
     drop(sinks);
     all_joined(bed)
 }
