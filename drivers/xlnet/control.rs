@@ -224,14 +224,15 @@ impl Control {
     /// Makes the list of peers that user space reads anew.
     fn publish_list(&self, state: &mut State) -> Result {
         let (identity, table) = (self.shared.identity(), self.shared.table.get());
+        let generation = state.generation.wrapping_add(1);
         let list = List {
-            generation: state.generation.wrapping_add(1),
+            generation,
             identity: identity.as_deref(),
             up: state.listed_up,
             peers: table.iter().flat_map(|table| table.iter()),
         };
         *self.shared.list.lock() = list.text()?;
-        state.generation = state.generation.wrapping_add(1);
+        state.generation = generation;
         Ok(())
     }
 

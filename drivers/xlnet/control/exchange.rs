@@ -94,10 +94,13 @@ impl Control {
             None => KVVec::new(),
         };
         let mut entries: KVVec<(DomId, PeerEntry)> = KVVec::new();
-        let lives = |peer: DomId| state.sessions.iter().any(|session| session.lives(peer));
+        let is_known = |peer: DomId| {
+            let mut sessions = state.sessions.iter();
+            sessions.any(|session| session.is_listed() && session.peer().domid == peer)
+        };
         for peer in listed
             .iter()
-            .filter(|peer| stale.has(**peer) || !lives(**peer))
+            .filter(|peer| stale.has(**peer) || !is_known(**peer))
         {
             if let Some(entry) = nodes::read_entry(*peer)? {
                 entries.push((*peer, entry), GFP_KERNEL)?;
@@ -105,7 +108,7 @@ impl Control {
         }
         for session in state.sessions.iter_mut() {
             let domid = session.peer().domid;
-            if session.lives(domid) && !stale.has(domid) && listed.contains(&domid) {
+            if session.is_listed() && !stale.has(domid) && listed.contains(&domid) {
                 continue;
             }
             let entry = entries

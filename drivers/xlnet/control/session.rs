@@ -111,9 +111,9 @@ impl Session {
         &self.peer
     }
 
-    /// Whether it is that of domain `peer`, whose entry stands.
-    pub(super) fn lives(&self, peer: crate::xen::DomId) -> bool {
-        self.entry.is_some() && self.peer.domid == peer
+    /// Whether the helper's entry of the peer stands.
+    pub(super) fn is_listed(&self) -> bool {
+        self.entry.is_some()
     }
 
     /// Whether `entry` of domain `domid` is about this peer.
