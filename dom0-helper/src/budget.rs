@@ -29,9 +29,8 @@ pub struct Budget {
 
 impl Budget {
     /// For requests to the store on behalf of one guest. A handshake costs ten or so, and some
-    /// comparisons; a guest that
-    /// writes without pause gets this many a second, about a hundredth of what a daemon
-    /// answers.
+    /// comparisons; a guest that writes without pause gets this many a second, about a hundredth of
+    /// what a daemon answers.
     pub fn requests(now: Instant) -> Self {
         Self::new(now, 1000.0, f64::from(REQUESTS_A_SECOND))
     }

@@ -70,7 +70,8 @@ pub struct Daemon<S> {
 /// is gone.
 pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<(), Error> {
     let _lock = Lock::take(lock_file)?;
-    counts::forget(&counts::path(lock_file));
+    let counts = counts::path(lock_file);
+    counts::forget(&counts);
     crate::dom0::require(&store).await?;
     let on = |kind| {
         signal(kind).map_err(|source| Error::System {
@@ -86,7 +87,7 @@ pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<
         let _watches = daemon.start().await?;
         notify::ready();
         info!(guests = daemon.model.guests.len(), "serving");
-        daemon.serve(&counts::path(lock_file)).await
+        daemon.serve(&counts).await
     };
     tokio::select! {
         ended = work => ended?,
