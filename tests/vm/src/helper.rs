@@ -2,7 +2,7 @@
 //! Dom0's `xlnetd`, stopped, replaced and given configurations.
 
 use anyhow::{ensure, Result};
-use xlnet_lab::agent::Agent;
+use xlnet_lab::{agent::Agent, guest::Guest};
 
 use crate::{bed::eventually, Bed};
 
@@ -54,6 +54,17 @@ pub(crate) fn restart_with(bed: &Bed, config: &str) -> Result<()> {
         bed.sh(&format!("rm {CONFIG}"))?;
     }
     bed.start_helper()
+}
+
+/// What the driver of a guest says of itself.
+///
+/// # Errors
+/// If it says nothing.
+pub(crate) fn said_by(dom0: &Agent, guest: &Guest) -> Result<String> {
+    let domid = guest.domid()?;
+    dom0.sh(&format!(
+        "xenstore-read /local/domain/{domid}/data/xlnet/0/self"
+    ))
 }
 
 /// All nodes by which the guests and the daemon talk, with the values they have, in order.

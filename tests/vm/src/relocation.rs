@@ -342,12 +342,11 @@ fn across(bed: &mut Bed, travel: impl FnOnce(&Bed, &Guest, &[Guest]) -> Result<(
 
 /// The epoch under which the guest's driver is known.
 fn epoch(bed: &Bed, guest: &Guest) -> Result<String> {
-    let node = format!("/local/domain/{}/data/xlnet/0/self", guest.domid()?);
-    let text = bed.sh(&format!("xenstore-read {node}"))?;
+    let text = helper::said_by(bed, guest)?;
     let epoch = text
         .split_whitespace()
         .find_map(|field| field.strip_prefix("epoch="));
     Ok(epoch
-        .with_context(|| format!("{node}: {text:?}"))?
+        .with_context(|| format!("no epoch in {text:?}"))?
         .to_owned())
 }

@@ -99,9 +99,8 @@ pub(super) fn no_faults(guest: &Guest) -> Result<()> {
 
 /// Waits until the driver has said who it is: what happens to its nodes before that, it would undo.
 fn announced(dom0: &Agent, guest: &Guest) -> Result<()> {
-    let node = format!("/local/domain/{}/data/xlnet/0/self", guest.domid()?);
     eventually("the driver is known", || {
-        let own = dom0.sh(&format!("xenstore-read {node}"))?;
+        let own = helper::said_by(dom0, guest)?;
         ensure!(own.contains("state=ready"), "{own:?}");
         Ok(true)
     })
