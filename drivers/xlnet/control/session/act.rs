@@ -18,9 +18,9 @@ use crate::{
     },
     net::{
         may_log,
-        napi::with_bh_disabled,
-        ops::UPLINK_QUEUE, //
+        napi::with_bh_disabled, //
     },
+    peer::channel::Channel,
     proto::{
         layout::ChannelState,
         peer_state::{
@@ -41,7 +41,7 @@ impl Session {
     /// Does one thing; returns what came of it.
     pub(super) fn perform(&mut self, cx: &mut Context<'_>, action: Action) -> Option<Event> {
         match action {
-            Action::BeginDrain => self.stop_sending(cx),
+            Action::BeginDrain => self.stop_sending(),
             Action::SayClosing => self.say(ChannelState::Closing),
             Action::Release => self.release(cx),
             Action::Recall => self.recall(cx),
@@ -179,11 +179,7 @@ impl Session {
         let Some(link) = &self.link else {
             return;
         };
-        let channel = &link.channel;
-        channel.say(ChannelState::Ready);
-        with_bh_disabled(|| channel.set_open(true));
-        drop(self.peer.channel.replace(Some(channel.clone())));
-        self.peer.set_queue(channel.queue);
+        Channel::start_sending(&link.channel);
         self.peer.stats.channels.add(1);
         self.retry = None;
         self.shunned = false;
@@ -191,27 +187,21 @@ impl Session {
         tx::flush_hold(cx.dev, &self.peer);
     }
 
-    /// Has new frames go elsewhere; those that the stack has queued are woken to find that out.
-    fn stop_sending(&mut self, cx: &mut Context<'_>) {
-        let Some(link) = &self.link else {
-            return;
-        };
-        with_bh_disabled(|| link.channel.set_open(false));
-        link.channel.end_watch();
-        self.peer.set_queue(UPLINK_QUEUE);
-        with_bh_disabled(|| self.peer.hold.lock().set_open(true));
-        cx.dev.wake_queue(link.channel.queue);
+    fn stop_sending(&self) {
+        if let Some(link) = &self.link {
+            link.channel.stop_sending();
+        }
     }
 
     fn release(&mut self, cx: &mut Context<'_>) {
-        self.stop_sending(cx);
+        self.stop_sending();
         self.say(ChannelState::Gone);
         self.let_go(cx);
     }
 
     /// Releases the channel, and sends by the uplink what the peer has left in it.
     pub(super) fn recall(&mut self, cx: &mut Context<'_>) {
-        self.stop_sending(cx);
+        self.stop_sending();
         self.say(ChannelState::Recalled);
         if let Some(link) = &self.link {
             with_bh_disabled(|| link.channel.recall());

@@ -11,7 +11,11 @@ use super::{
     SHARED_QUEUE, //
 };
 use crate::{
-    net::skb::SkBuff,
+    net::{
+        napi::with_bh_disabled,
+        ops::UPLINK_QUEUE,
+        skb::SkBuff, //
+    },
     proto::{
         fault::PeerFault,
         fifo::{
@@ -21,12 +25,16 @@ use crate::{
         frame::MAX_FRAME_LEN,
         layout::{
             record_size,
+            ChannelState,
             RecordHeader, //
         },
     },
     xen::memory::Ring,
 };
-use kernel::sync::atomic::Relaxed;
+use kernel::sync::{
+    atomic::Relaxed,
+    Arc, //
+};
 
 /// Space a queue keeps in hand before it stops: the largest frame always fits a running queue.
 const HEADROOM: u32 = record_size(MAX_FRAME_LEN);
@@ -68,9 +76,23 @@ pub(crate) enum Sent {
 }
 
 impl Channel {
-    /// Lets frames in, or no more. Bottom halves disabled.
-    pub(crate) fn set_open(&self, open: bool) {
-        self.tx.lock().open = open;
+    /// Says that we are ready, and has the peer's frames go this way. Those that waited for it are the
+    /// caller's to put in. Only the control task; process context, sleeps.
+    pub(crate) fn start_sending(this: &Arc<Self>) {
+        this.say(ChannelState::Ready);
+        with_bh_disabled(|| this.tx.lock().open = true);
+        drop(this.peer.channel.replace(Some(this.clone())));
+        this.peer.set_queue(this.queue);
+    }
+
+    /// Has new frames go elsewhere; those that the stack has queued are woken to find that out. Only the
+    /// control task; process context.
+    pub(crate) fn stop_sending(&self) {
+        with_bh_disabled(|| self.tx.lock().open = false);
+        self.end_watch();
+        self.peer.set_queue(UPLINK_QUEUE);
+        with_bh_disabled(|| self.peer.hold.lock().set_open(true));
+        self.dev.wake_queue(self.queue);
     }
 
     /// Whether the peer has consumed all that we have produced. Bottom halves disabled.
