@@ -88,10 +88,11 @@ impl Channel {
     /// Has new frames go elsewhere; those that the stack has queued are woken to find that out. Only the
     /// control task; process context.
     pub(crate) fn stop_sending(&self) {
+        // First, so that a frame which finds the channel closed may wait for the next.
+        with_bh_disabled(|| self.peer.hold.lock().set_open(true));
         with_bh_disabled(|| self.tx.lock().open = false);
         self.end_watch();
         self.peer.set_queue(UPLINK_QUEUE);
-        with_bh_disabled(|| self.peer.hold.lock().set_open(true));
         self.dev.wake_queue(self.queue);
     }
 
