@@ -39,7 +39,7 @@ pub(crate) trait Poll: Send + Sync + 'static {
         Self: Sized;
 
     /// Handles up to [`Turn::budget`] frames and returns how many. When it is fewer the implementation has
-    /// called [`Turn::complete`]. Softirq context, never concurrently with itself.
+    /// called [`Turn::complete`], up to which it never runs concurrently with itself. Softirq context.
     fn poll(&self, turn: Turn<'_, Self>) -> u32
     where
         Self: Sized;
