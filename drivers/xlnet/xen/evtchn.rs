@@ -26,6 +26,10 @@
 //! C headers: [`include/xen/events.h`](srctree/include/xen/events.h),
 //! [`include/xen/interface/event_channel.h`](srctree/include/xen/interface/event_channel.h)
 
+mod line;
+
+pub(crate) use line::Line;
+
 use super::DomId;
 use crate::bindings;
 use core::mem::ManuallyDrop;
@@ -33,15 +37,7 @@ use kernel::{
     error::to_result,
     prelude::*,
     str::CString,
-    sync::{
-        atomic::{
-            Atomic,
-            Full,
-            Relaxed, //
-        },
-        rcu,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// The calling domain, as hypercalls name it.
@@ -50,82 +46,6 @@ const DOMID_SELF: u16 = bindings::DOMID_SELF as u16;
 /// The number of a domain's end of an event channel; never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Port(pub(crate) u32);
-
-/// An interrupt number of a [`Line`] that nothing is bound to. Xen's are never as high.
-const CLOSED: u32 = u32::MAX;
-
-/// An interrupt number of a [`Line`] that is being bound, before the number is known.
-const BINDING: u32 = u32::MAX - 1;
-
-/// A handler's view of the event channel it is bound to: what may be done with the channel from any
-/// context, for as long as it stands and, harmlessly, after that.
-///
-/// # Invariants
-///
-/// `irq` is the interrupt of a standing event channel, or [`BINDING`], or [`CLOSED`]. It is set to
-/// [`CLOSED`] before the interrupt is given up.
-pub(crate) struct Line {
-    irq: Atomic<u32>,
-    port: Atomic<u32>,
-}
-
-impl Line {
-    /// Makes a line that nothing is bound to.
-    pub(crate) const fn new() -> Self {
-        // INVARIANT: There is no event channel.
-        Self {
-            irq: Atomic::new(CLOSED),
-            port: Atomic::new(0),
-        }
-    }
-
-    /// Sends an event to the other end. Does nothing if no event channel is bound. Any context.
-    ///
-    /// An event that is sent while another CPU closes the channel is refused by Xen or, if the port
-    /// has a new owner already, is one event too many for that one, which everyone has to bear.
-    pub(crate) fn kick(&self) {
-        let port = self.port.load(Relaxed);
-        if port != 0 {
-            // SAFETY: Any port may be named; Xen checks it.
-            unsafe { bindings::xlnet_notify_remote_via_evtchn(port) };
-        }
-    }
-
-    /// Ends an interrupt: from now on the next event may come, unless `spurious` delays it.
-    ///
-    /// To be called once per call of [`Handler::handle()`], when all work was done that could be
-    /// found; `spurious` says that there was none. Does nothing if no event channel is bound. Any
-    /// context.
-    pub(crate) fn eoi(&self, spurious: bool) {
-        let flags = if spurious {
-            bindings::XEN_EOI_FLAG_SPURIOUS
-        } else {
-            0
-        };
-        // An interrupt number is reused only a grace period after it was given up. By the type
-        // invariants that is later than `CLOSED`, so the number read here stays good.
-        let _guard = rcu::read_lock();
-        let irq = self.irq.load(Relaxed);
-        if irq != CLOSED && irq != BINDING {
-            // SAFETY: `irq` is the interrupt of an event channel until the guard is dropped.
-            unsafe { bindings::xen_irq_lateeoi(irq, flags) };
-        }
-    }
-
-    /// Takes note of the interrupt, unless that was done before or the line was closed meanwhile.
-    fn opened(&self, irq: u32) {
-        // INVARIANT: Both callers name the interrupt that the line is being bound to.
-        let _ = self.irq.cmpxchg(BINDING, irq, Relaxed);
-    }
-
-    /// Takes note that the event channel is about to be closed.
-    fn close(&self) {
-        self.port.store(0, Relaxed);
-        // INVARIANT: The interrupt is given up after this. Nobody reads its number within an RCU
-        // critical section that the grace period which then begins does not wait for.
-        self.irq.store(CLOSED, Relaxed);
-    }
-}
 
 /// Whom the events of a channel are for.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -212,10 +132,9 @@ impl EventChannel {
         let name = CString::try_from(name)?;
         let port = self.port;
         let line = handler.line();
-        if line.irq.cmpxchg(CLOSED, BINDING, Full).is_err() {
+        if !line.begin(port) {
             return Err(EBUSY);
         }
-        line.port.store(port.0, Relaxed);
 
         // SAFETY:
         // - `thunk` is for a pointer to an `H`, and `handler` is kept until the interrupt is given
