@@ -15,15 +15,22 @@ use std::convert::Infallible;
 use std::env;
 use std::process::Command;
 
-use loom::sync::Arc;
+use loom::sync::{Arc, Notify};
 use loom::thread;
 use xlnet_proto::fifo::{Consumer, Producer, PushError};
 use xlnet_proto::layout::record_size;
 
 use ring::{frame, header, Flaw, Handle, Ring, LEN};
 
-fn send(ring: &Arc<Ring>, frames: u8) {
-    let mut producer = Producer::new(Handle::producer(ring));
+/// A ring, and the event channel of each end.
+struct Link {
+    ring: Arc<Ring>,
+    to_consumer: Notify,
+    to_producer: Notify,
+}
+
+fn send(link: &Link, frames: u8) {
+    let mut producer = Producer::new(Handle::producer(&link.ring));
     for serial in 1..=frames {
         loop {
             let pushed = producer.push(&header(serial), |offset, chunk| {
@@ -39,11 +46,11 @@ fn send(ring: &Arc<Ring>, frames: u8) {
                 .arm_space(record_size(LEN))
                 .expect("an honest peer")
             {
-                ring.to_producer.wait();
+                link.to_producer.wait();
             }
         }
         if producer.should_kick() {
-            ring.to_consumer.notify();
+            link.to_consumer.notify();
         }
     }
 }
@@ -58,8 +65,8 @@ enum Wait {
 }
 
 /// Receives `frames` frames, and publishes after every `batch`.
-fn receive(ring: &Arc<Ring>, frames: u8, batch: u8, wait: Wait) {
-    let mut consumer = Consumer::new(Handle::consumer(ring));
+fn receive(link: &Link, frames: u8, batch: u8, wait: Wait) {
+    let mut consumer = Consumer::new(Handle::consumer(&link.ring));
     let mut received = 0;
     while received < frames {
         let record = consumer.next().expect("an honest peer");
@@ -79,7 +86,7 @@ fn receive(ring: &Arc<Ring>, frames: u8, batch: u8, wait: Wait) {
         if empty || received % batch == 0 {
             consumer.publish();
             if consumer.should_kick() {
-                ring.to_producer.notify();
+                link.to_producer.notify();
             }
         }
         if !empty {
@@ -92,7 +99,7 @@ fn receive(ring: &Arc<Ring>, frames: u8, batch: u8, wait: Wait) {
             }
         }
         if !consumer.arm().expect("an honest peer") {
-            ring.to_consumer.wait();
+            link.to_consumer.wait();
         }
     }
 }
@@ -114,10 +121,14 @@ fn run_waiting(
     let mut model = loom::model::Builder::new();
     model.preemption_bound = preemptions;
     model.check(move || {
-        let ring = Ring::of_records(records, flaw);
-        let producer = ring.clone();
+        let link = Arc::new(Link {
+            ring: Ring::of_records(records, flaw),
+            to_consumer: Notify::new(),
+            to_producer: Notify::new(),
+        });
+        let producer = link.clone();
         let sender = thread::spawn(move || send(&producer, frames));
-        receive(&ring, frames, batch, wait);
+        receive(&link, frames, batch, wait);
         sender.join().expect("the producer ends");
     });
 }

@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 
-use loom::sync::atomic::Ordering;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::Arc;
 use loom::thread;
 use xlnet_proto::fifo::{Consumer, Producer};
@@ -12,10 +12,8 @@ use xlnet_proto::fifo::{Consumer, Producer};
 use super::ring::{frame, header, Flaw, Handle, Ring, LEN};
 
 /// Sends `frames` frames, and takes them back. Returns the numbers of those that were there.
-fn send_and_recall(ring: &Arc<Ring>, frames: u8) -> Vec<u8> {
-    let handle = Handle::producer(ring);
-    let writes = handle.writes.clone();
-    let mut producer = Producer::new(handle);
+fn send_and_recall(ring: &Arc<Ring>, recalled: &AtomicBool, frames: u8) -> Vec<u8> {
+    let mut producer = Producer::new(Handle::producer(ring));
     for serial in 1..=frames {
         let pushed = producer.push(&header(serial), |offset, chunk| {
             chunk.copy_from(&frame(serial)[offset as usize..]);
@@ -23,8 +21,8 @@ fn send_and_recall(ring: &Arc<Ring>, frames: u8) -> Vec<u8> {
         });
         assert_eq!(pushed, Ok(()), "the ring holds them all");
     }
-    ring.recalled.store(1, Ordering::Release);
-    writes.set(false);
+    recalled.store(true, Ordering::Release);
+    ring.recall();
     let mut recalled = Vec::new();
     let done = producer.recall(|mem, record| {
         let mut copy = [0; LEN as usize];
@@ -41,10 +39,10 @@ fn send_and_recall(ring: &Arc<Ring>, frames: u8) -> Vec<u8> {
 }
 
 /// Takes frames until the ring is empty or the sender has recalled, and passes a barrier after each. Returns their numbers.
-fn receive(ring: &Arc<Ring>) -> Vec<u8> {
+fn receive(ring: &Arc<Ring>, recalled: &AtomicBool) -> Vec<u8> {
     let mut consumer = Consumer::new(Handle::consumer(ring));
     let mut received = Vec::new();
-    while ring.recalled.load(Ordering::Acquire) == 0 {
+    while !recalled.load(Ordering::Acquire) {
         let Some(record) = consumer.next().expect("an honest peer") else {
             break;
         };
@@ -62,9 +60,11 @@ fn run(frames: u8) {
     model.preemption_bound = Some(3);
     model.check(move || {
         let ring = Ring::of_records(frames.into(), Flaw::None);
-        let sender = ring.clone();
-        let sender = thread::spawn(move || send_and_recall(&sender, frames));
-        let received = receive(&ring);
+        // The producer's state word.
+        let state = Arc::new(AtomicBool::new(false));
+        let (rings, states) = (ring.clone(), state.clone());
+        let sender = thread::spawn(move || send_and_recall(&rings, &states, frames));
+        let received = receive(&ring, &state);
         let recalled = sender.join().expect("the producer ends");
         for serial in 1..=frames {
             assert!(

@@ -2,18 +2,17 @@
 
 //! A ring whose accesses loom orders and checks.
 
-use std::cell::Cell;
+use std::cell;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::sync::atomic;
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{fence, AtomicU32, Ordering};
-use loom::sync::{Arc, Notify};
+use loom::sync::Arc;
 use xlnet_proto::layout::{record_size, RecordHeader, VirtioNetHdr, RECORD_ALIGN};
 use xlnet_proto::mem::{Chunk, SharedMem, Word};
 use xlnet_proto::sync::{LoadOrder, StoreOrder};
 
-const BLOCK: u32 = RECORD_ALIGN;
 /// A frame whose record takes two blocks, the least there is.
 pub const LEN: u32 = 20;
 
@@ -26,38 +25,60 @@ pub enum Flaw {
     Acquire,
 }
 
-/// A ring, and the event channel of each end.
+/// A ring.
 pub struct Ring {
     words: [AtomicU32; 4],
-    /// Checked by loom: a read beside a write, or two writes, fail the test.
-    blocks: Vec<UnsafeCell<[u8; BLOCK as usize]>>,
-    /// The producer's state word, not zero once it has recalled.
-    pub recalled: AtomicU32,
-    pub to_consumer: Notify,
-    pub to_producer: Notify,
+    bytes: Box<[cell::UnsafeCell<u8>]>,
+    /// Stand for the bytes of a block each. Checked by loom: a read beside a write, or two writes, fail
+    /// the test.
+    blocks: Vec<UnsafeCell<()>>,
+    block_size: u32,
+    /// The producer has taken back what is there, and only reads. loom need not know.
+    recalled: atomic::AtomicBool,
     flaw: Flaw,
 }
 
 impl Ring {
-    /// A ring that holds so many records of the frames of this test.
-    pub fn of_records(records: u32, flaw: Flaw) -> Arc<Self> {
-        let blocks = records * record_size(LEN) / BLOCK;
+    /// A ring of `size` bytes, of which loom checks each `block_size` as one.
+    pub fn new(size: u32, block_size: u32, flaw: Flaw) -> Arc<Self> {
         Arc::new(Ring {
             words: std::array::from_fn(|_| AtomicU32::new(0)),
-            recalled: AtomicU32::new(0),
-            blocks: (0..blocks).map(|_| UnsafeCell::new([0; 32])).collect(),
-            to_consumer: Notify::new(),
-            to_producer: Notify::new(),
+            bytes: zeroes(size as usize),
+            blocks: (0..size / block_size)
+                .map(|_| UnsafeCell::new(()))
+                .collect(),
+            block_size,
+            recalled: atomic::AtomicBool::new(false),
             flaw,
         })
     }
+
+    /// A ring that holds so many records of the frames of these tests.
+    pub fn of_records(records: u32, flaw: Flaw) -> Arc<Self> {
+        Self::new(records * record_size(LEN), RECORD_ALIGN, flaw)
+    }
+
+    /// Notes that the producer writes no more.
+    pub fn recall(&self) {
+        self.recalled.store(true, atomic::Ordering::Relaxed);
+    }
+
+    fn is_recalled(&self) -> bool {
+        self.recalled.load(atomic::Ordering::Relaxed)
+    }
+}
+
+/// So many bytes that may be written while they are shared, as fast as the allocator gives them.
+fn zeroes(size: usize) -> Box<[cell::UnsafeCell<u8>]> {
+    let bytes = Box::into_raw(vec![0_u8; size].into_boxed_slice());
+    // SAFETY: It comes from a box, and a cell of a byte is laid out as a byte.
+    unsafe { Box::from_raw(bytes as *mut [cell::UnsafeCell<u8>]) }
 }
 
 /// The ring as one end sees it.
 pub struct Handle {
     ring: Arc<Ring>,
-    /// Whether this end writes to the blocks now, or reads.
-    pub writes: Rc<Cell<bool>>,
+    produces: bool,
 }
 
 fn index(word: Word) -> usize {
@@ -74,7 +95,7 @@ impl Handle {
     pub fn producer(ring: &Arc<Ring>) -> Self {
         Handle {
             ring: ring.clone(),
-            writes: Rc::new(Cell::new(true)),
+            produces: true,
         }
     }
 
@@ -82,7 +103,7 @@ impl Handle {
     pub fn consumer(ring: &Arc<Ring>) -> Self {
         Handle {
             ring: ring.clone(),
-            writes: Rc::new(Cell::new(false)),
+            produces: false,
         }
     }
 }
@@ -97,6 +118,10 @@ impl SharedMem for Handle {
     }
 
     fn store(&self, word: Word, value: u32, order: StoreOrder) {
+        assert!(
+            word != Word::Prod || !self.ring.is_recalled(),
+            "a frame is sent after the recall"
+        );
         let order = match self.ring.flaw {
             Flaw::Release => Ordering::Relaxed,
             _ => order.into(),
@@ -111,7 +136,7 @@ impl SharedMem for Handle {
     }
 
     fn size(&self) -> u32 {
-        self.ring.blocks.len() as u32 * BLOCK
+        self.ring.bytes.len() as u32
     }
 
     fn chunks<E>(
@@ -120,24 +145,25 @@ impl SharedMem for Handle {
         len: u32,
         mut f: impl FnMut(Chunk<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let block_size = self.ring.block_size;
+        let writes = self.produces && !self.ring.is_recalled();
         let mut pos = pos;
         let mut left = len;
         while left > 0 {
             let at = pos % self.size();
-            let in_block = at % BLOCK;
-            let piece = left.min(BLOCK - in_block);
-            let block = &self.ring.blocks[(at / BLOCK) as usize];
-            let mut call = |block: *mut [u8; BLOCK as usize]| {
-                let start = block.cast::<u8>().wrapping_add(in_block as usize);
-                let start = NonNull::new(start).expect("not null");
-                // SAFETY: The piece is within the block, which loom has found to be ours now. Who
-                // does not write only reads through the chunk.
-                f(unsafe { Chunk::new(start, piece as usize) })
+            let in_block = at % block_size;
+            let piece = left.min(block_size - in_block);
+            let block = &self.ring.blocks[(at / block_size) as usize];
+            let bytes = &self.ring.bytes[at as usize..][..piece as usize];
+            let mut call = || {
+                // SAFETY: The chunk is these bytes, which are cells. loom has found that nobody writes them
+                // now, nor reads them if we write, and who does not write only reads through a chunk.
+                f(unsafe { Chunk::new(NonNull::from(bytes).cast(), bytes.len()) })
             };
-            if self.writes.get() {
-                block.with_mut(call)?;
+            if writes {
+                block.with_mut(|_| call())?;
             } else {
-                block.with(|block| call(block.cast_mut()))?;
+                block.with(|_| call())?;
             }
             pos = pos.wrapping_add(piece);
             left -= piece;
