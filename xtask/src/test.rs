@@ -67,7 +67,7 @@ pub struct Args {
 enum Area {
     /// rustfmt, clippy, shellcheck; the module's too
     Lint,
-    /// The protocol: model-based tests, loom, fuzzing
+    /// The protocol: model-based tests, loom, also of the channel's end, fuzzing
     Host,
     /// xlnetd against both real xenstore daemons
     Helper,
@@ -176,6 +176,10 @@ impl<'a> Tests<'a> {
                 "warnings",
             ]),
         );
+        self.check(
+            "clippy of what runs under loom",
+            under_loom("clippy").args(["--", "-D", "warnings"]),
+        );
         let scripts = self.scripts()?;
         self.check("shellcheck", Command::new("shellcheck").args(scripts));
         let cache = self.cache;
@@ -228,19 +232,8 @@ impl<'a> Tests<'a> {
             ]),
         );
         self.check(
-            "protocol under loom",
-            cargo()
-                .args([
-                    "test",
-                    "--release",
-                    "--package",
-                    "xlnet-host-tests",
-                    "--test",
-                    "loom",
-                ])
-                // Which comes before the other.
-                .env_remove("CARGO_ENCODED_RUSTFLAGS")
-                .env("RUSTFLAGS", "--cfg loom"),
+            "protocol and channel under loom",
+            under_loom("test").arg("--release"),
         );
         self.install(&[("g++", "g++")])?;
         for target in files_in(&self.project.root().join("tests/fuzz/fuzz_targets"))? {
@@ -384,6 +377,17 @@ impl<'a> Tests<'a> {
 
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Does something with the tests that run under loom, whose configuration is another.
+fn under_loom(command: &str) -> Command {
+    let mut cargo = cargo();
+    let args = ["--package", "xlnet-host-tests", "--test", "loom"];
+    cargo.arg(command).args(args).args(["--test", "teardown"]);
+    // Which comes before the other.
+    cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env("RUSTFLAGS", "--cfg loom");
+    cargo
 }
 
 fn files_in(dir: &std::path::Path) -> Result<Vec<PathBuf>> {

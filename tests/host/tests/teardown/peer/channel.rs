@@ -1,0 +1,1 @@
+../../../../../drivers/xlnet/peer/channel.rs

@@ -1,0 +1,1 @@
+../../../../../../drivers/xlnet/xen/evtchn/line.rs
