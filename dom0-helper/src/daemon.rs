@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::signal::unix::{signal, SignalKind};
 use tokio::time::{interval_at, sleep, sleep_until, Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
-use xlnet_proto::schema::{InHome, Node};
 
 use crate::addresses::Warning;
 use crate::apply::apply;
@@ -21,12 +20,14 @@ use crate::config::Config;
 use crate::counts::{self, ByGuest};
 use crate::error::{Error, StoreError};
 use crate::hints::{GuestHint, Hints};
-use crate::inventory::{self, Domid, BACKENDS};
+use crate::inventory::{Domid, BACKENDS};
 use crate::lock::Lock;
 use crate::model::Model;
 use crate::notify;
 use crate::report::Garbage;
 use crate::store::{Store, Watch};
+
+mod domains;
 
 /// Events that follow each other within this time are one.
 const COALESCE: Duration = Duration::from_millis(5);
@@ -326,71 +327,6 @@ impl<S: Store> Daemon<S> {
         if let Some(care) = self.care.get_mut(&domid) {
             care.count(garbage);
         }
-    }
-
-    /// Takes up domains that are new and drops those that are gone.
-    async fn follow_domains(&mut self) -> Result<(), StoreError> {
-        let homes = inventory::homes(&self.store).await?;
-        let mut alive = BTreeSet::new();
-        for domid in homes {
-            let Some(uuid) = inventory::uuid(&self.store, domid).await? else {
-                self.clear_leftover(domid).await?;
-                continue;
-            };
-            alive.insert(domid);
-            if self.care.get(&domid).is_some_and(|care| care.uuid == uuid) {
-                continue;
-            }
-            debug!(domid, uuid, "domain found");
-            let watches = self.watch(domid).await?;
-            self.care.insert(domid, Care::new(domid, uuid, watches));
-            self.due.insert(domid, GuestHint::all());
-        }
-        let gone: Vec<_> = self
-            .care
-            .keys()
-            .copied()
-            .filter(|domid| !alive.contains(domid))
-            .collect();
-        for domid in &gone {
-            debug!(domid, "domain gone");
-            self.care.remove(domid);
-            self.due.remove(domid);
-            self.model.forget(*domid);
-        }
-        if !gone.is_empty() {
-            self.settle(&Causes::default()).await?;
-        }
-        Ok(())
-    }
-
-    async fn watch(&self, domid: Domid) -> Result<Vec<Watch>, StoreError> {
-        let nodes = InHome {
-            domid,
-            node: Node::GuestDir,
-        }
-        .to_string();
-        let devices = inventory::devices(domid);
-        Ok(vec![
-            self.store.watch(&nodes, self.hints.on_guest(domid)).await?,
-            self.store
-                .watch(&devices, self.hints.on_devices(&devices, domid))
-                .await?,
-        ])
-    }
-
-    /// Removes what a write that met the end of its domain has left: a home with nothing in it but
-    /// our nodes.
-    async fn clear_leftover(&self, domid: Domid) -> Result<(), StoreError> {
-        let home = format!("/local/domain/{domid}");
-        let names = self.store.list(&home).await?.unwrap_or_default();
-        let ours = Node::HelperDir.to_string();
-        let ours = ours.split('/').next().unwrap_or_default();
-        if names.iter().all(|name| name == ours) && !names.is_empty() {
-            info!(domid, "removing what is left of a domain that is gone");
-            self.store.rm(&home).await?;
-        }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! What the daemon does for a guest that writes all the time, and for the others.
 
 use tokio::time::advance;
+use xlnet_proto::schema::Node;
 
 use super::*;
 use crate::model::tests::{guests, home, host};
