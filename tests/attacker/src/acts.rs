@@ -10,6 +10,7 @@ mod frames;
 mod garbage;
 mod lasting;
 mod offers;
+mod racing;
 mod records;
 
 /// One thing to try.
@@ -34,6 +35,7 @@ pub fn all() -> impl Iterator<Item = &'static Act> {
         frames::ACTS,
         offers::ACTS,
         lasting::ACTS,
+        racing::ACTS,
         garbage::ACTS,
     ]
     .into_iter()
