@@ -55,9 +55,9 @@ impl Line {
 
     /// Ends an interrupt: from now on the next event may come, unless `spurious` delays it.
     ///
-    /// To be called once per call of [`Handler::handle()`](super::Handler::handle), when all work was done that could be
-    /// found; `spurious` says that there was none. Does nothing if no event channel is bound. Any
-    /// context.
+    /// To be called once per call of [`Handler::handle()`](super::Handler::handle), when all work was
+    /// done that could be found; `spurious` says that there was none. Does nothing if no event channel
+    /// is bound. Any context.
     pub(crate) fn eoi(&self, spurious: bool) {
         let flags = if spurious {
             bindings::XEN_EOI_FLAG_SPURIOUS
