@@ -35,7 +35,7 @@ const WORTH_MAX: u32 = 4096;
 const BULK: u64 = 8 << 10;
 
 /// How close, in what events cost. Sparing one gains one to three times as much, as far as that was
-/// measured (docs/performance.md): of a longer gap, that is no more than a hundredth.
+/// measured (docs/experiments.md): of a longer gap, that is no more than a hundredth.
 const WATCH_EVENTS: u64 = 200;
 
 /// How many times the usual gap between polls the watch lasts: an answer that takes longer is late
