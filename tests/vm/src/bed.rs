@@ -309,6 +309,8 @@ impl Bed {
             kind: if apart { Kind::Pvh } else { spec.kind },
             vcpus: spec.vcpus,
             pcpus: pcpus.map(|(first, last)| format!("{first}-{last}")),
+            // Where guests move, what it takes them to go on is looked at.
+            control_vif: !spec.paired,
             ..GuestConfig::new(number)
         }
     }
