@@ -45,8 +45,8 @@ const RESUMED: &str = "Grant tables using version";
 /// What this program logs to find out by how much the log's clock and its own differ.
 const MARK: &str = "xlnet-lab-path: a guest goes on";
 
-/// How often it looks.
-const TICK: Duration = Duration::from_millis(20);
+/// How often it looks. Every 20 ms, an emulated guest's uplink was connected a third later.
+const TICK: Duration = Duration::from_millis(100);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
