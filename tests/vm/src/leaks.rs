@@ -12,7 +12,7 @@ use crate::{bed::eventually, helper};
 const SLACK: u64 = 4 << 10;
 
 /// The same after much, as what a guest's system writes meanwhile is in its memory, too.
-const SLACK_AFTER_MUCH: u64 = 8 << 10;
+pub(crate) const SLACK_AFTER_MUCH: u64 = 8 << 10;
 
 /// The most frames that a grant table has for two uplinks, and for five channels with what their peers may still map of
 /// earlier ones: 1036 + 5 × 769 grants, in frames of 512.
@@ -79,6 +79,12 @@ impl Holdings {
                 *count = FRAMES_AFTER_MUCH.max(*count);
             }
         }
+        self
+    }
+
+    /// The same, whatever memory that guest has.
+    pub(crate) fn but_for_memory_of(mut self, guest: &Guest) -> Self {
+        self.free.remove(&guest.config.name());
         self
     }
 
@@ -183,7 +189,11 @@ fn store(dom0: &Agent, domid: u32) -> Result<Vec<(String, u64)>> {
     Ok(counts)
 }
 
-fn free(guest: &Guest) -> Result<u64> {
+/// Free memory of a guest, in KiB, its caches dropped.
+///
+/// # Errors
+/// If it does not say.
+pub(crate) fn free(guest: &Guest) -> Result<u64> {
     let text = guest.sh(
         "sync; echo 3 > /proc/sys/vm/drop_caches; sleep 0.5; echo 3 > /proc/sys/vm/drop_caches
         sed -n 's/^MemFree: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo",

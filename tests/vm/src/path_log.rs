@@ -120,6 +120,14 @@ impl PathLog {
     /// Each time that a channel came after the guest went on.
     #[must_use]
     pub fn returns(&self) -> Vec<Return> {
+        let mut returns = self.goings_on();
+        returns.retain(|back| back.joined.is_some());
+        returns
+    }
+
+    /// Each time that the guest went on.
+    #[must_use]
+    pub fn goings_on(&self) -> Vec<Return> {
         let mut returns: Vec<(u64, Return)> = Vec::new();
         for &(what, at) in &self.changes {
             if what == What::Resumed {
@@ -137,11 +145,7 @@ impl PathLog {
             };
             took.get_or_insert(at - *from);
         }
-        returns
-            .into_iter()
-            .map(|(_, back)| back)
-            .filter(|back| back.joined.is_some())
-            .collect()
+        returns.into_iter().map(|(_, back)| back).collect()
     }
 }
 
