@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tracing::trace;
 use xenstore_rs::tokio::XsTokio;
 use xenstore_rs::{AsyncWatch, AsyncXs};
 
@@ -80,6 +81,7 @@ async fn answered<T>(
     path: &str,
     request: impl Future<Output = Result<T, Error>>,
 ) -> Result<Option<T>, StoreError> {
+    trace!(verb, path, "request");
     let described = || format!("{verb} {path}");
     let Some(result) = in_time(request).await else {
         return Err(StoreError::Timeout {
