@@ -5,8 +5,8 @@
 //!
 //! Under libxl that is `/libxl/<domid>/device/vif/<n>`, its private copy of what it wrote for the
 //! backend (XSA-178); under XAPI the backend's own directory in Dom0, with the bridge in
-//! `/xapi/<domid>/private/vif/<n>`. The frontend's directory says the same, but under XAPI the
-//! guest can rewrite it, so it is never read.
+//! `/xapi/<uuid>/private/vif/<n>`, or by domid as older ones had it. The frontend's directory says
+//! the same, but under XAPI the guest can rewrite it, so it is never read.
 
 use std::net::IpAddr;
 
@@ -27,8 +27,8 @@ pub fn devices(domid: Domid) -> String {
 /// What is read of a device, in whichever directory.
 pub const DEVICE_NODES: [&str; 6] = ["mac", "backend", "bridge", "vlan", "script", "ip"];
 
-/// Xen's own scripts that have the backend's domain route for a vif. libxl names a bridge for such a
-/// vif all the same.
+/// Xen's own scripts that have the backend's domain route for a vif; `vif-route-qubes` and the like
+/// do, too. libxl names a bridge for such a vif all the same.
 const ROUTING_SCRIPTS: [&str; 2] = ["vif-route", "vif-nat"];
 
 /// A domain's number.
@@ -61,6 +61,23 @@ pub struct Vif {
     pub routed: bool,
     /// The addresses of its `ip=` parameter.
     pub addresses: Vec<IpAddr>,
+}
+
+impl Vif {
+    /// Whether frames from it reach others on its segment. Of one in Dom0 whose bridge is unknown
+    /// nobody can say what it is plugged into.
+    pub fn is_bridged(&self) -> bool {
+        !self.routed && (self.segment.backend != 0 || self.segment.bridge.is_some())
+    }
+}
+
+/// Whether the script at `path` has the backend's domain route.
+fn is_routing(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    ROUTING_SCRIPTS.iter().any(|script| {
+        let rest = name.strip_prefix(script);
+        rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+    })
 }
 
 /// One guest.
@@ -107,8 +124,8 @@ pub async fn uuid(store: &impl Store, domid: Domid) -> Result<Option<String>, St
     Ok(vm.map(|vm| vm.trim_start_matches("/vm/").to_ascii_lowercase()))
 }
 
-/// One guest as the toolstack describes it, or `None` if there is no such domain (any more); and
-/// the requests made.
+/// One guest as the toolstack describes it, or `None` if there is no such domain (any more), or it
+/// is the device model of another; and the requests made.
 ///
 /// # Errors
 /// Those of the store.
@@ -117,6 +134,11 @@ pub async fn guest(store: &impl Store, domid: Domid) -> Result<(Option<Guest>, u
     let Some(uuid) = uuid(store, domid).await? else {
         return Ok((None, reader.requests));
     };
+    // A stub domain has its guest's Ethernet and IP addresses, and is not the guest.
+    let target = format!("/local/domain/{domid}/target");
+    if reader.read(&target).await?.is_some() {
+        return Ok((None, reader.requests));
+    }
     let name = reader
         .read(&format!("/local/domain/{domid}/name"))
         .await?
@@ -125,7 +147,7 @@ pub async fn guest(store: &impl Store, domid: Domid) -> Result<(Option<Guest>, u
         .strip_suffix("--incoming")
         .or(name.strip_suffix("--migratedaway"));
     let name = settled.unwrap_or(&name).to_owned();
-    let vifs = reader.vifs(domid).await?;
+    let vifs = reader.vifs(domid, &uuid).await?;
     Ok((
         Some(Guest {
             domid,
@@ -162,7 +184,7 @@ impl<S: Store> Reader<'_, S> {
         Ok(indices)
     }
 
-    async fn vifs(&mut self, domid: Domid) -> Result<Vec<Vif>, StoreError> {
+    async fn vifs(&mut self, domid: Domid, uuid: &str) -> Result<Vec<Vif>, StoreError> {
         let mut root = devices(domid);
         let mut indices = self.indices(&root).await?;
         if indices.is_empty() {
@@ -171,16 +193,20 @@ impl<S: Store> Reader<'_, S> {
         }
         let mut vifs = Vec::new();
         for index in indices {
-            vifs.extend(self.vif(domid, &format!("{root}/{index}"), index).await?);
+            let private = [uuid, &domid.to_string()]
+                .map(|guest| format!("/xapi/{guest}/private/vif/{index}/bridge"));
+            let root = format!("{root}/{index}");
+            vifs.extend(self.vif(&root, &private, index).await?);
         }
         Ok(vifs)
     }
 
-    /// One device, or `None` while the toolstack has not written it whole.
+    /// One device, or `None` while the toolstack has not written it whole. `bridges` are the nodes in
+    /// which XAPI may name its bridge.
     async fn vif(
         &mut self,
-        domid: Domid,
         root: &str,
+        bridges: &[String],
         index: u32,
     ) -> Result<Option<Vif>, StoreError> {
         let mac = self.read(&format!("{root}/mac")).await?;
@@ -196,18 +222,13 @@ impl<S: Store> Reader<'_, S> {
             None => 0,
         };
         let mut bridge = self.read(&format!("{root}/bridge")).await?;
-        if bridge.is_none() {
-            bridge = self
-                .read(&format!("/xapi/{domid}/private/vif/{index}/bridge"))
-                .await?;
+        for node in bridges {
+            if bridge.is_none() {
+                bridge = self.read(node).await?;
+            }
         }
         let vlan = self.read(&format!("{root}/vlan")).await?;
         let script = self.read(&format!("{root}/script")).await?;
-        let script = script.unwrap_or_default();
-        let routed = script
-            .rsplit('/')
-            .next()
-            .is_some_and(|name| ROUTING_SCRIPTS.contains(&name));
         let ip = self.read(&format!("{root}/ip")).await?.unwrap_or_default();
         Ok(Some(Vif {
             index,
@@ -217,7 +238,7 @@ impl<S: Store> Reader<'_, S> {
                 bridge: bridge.filter(|bridge| !bridge.is_empty()),
                 vlan: vlan.filter(|vlan| !vlan.is_empty()),
             },
-            routed,
+            routed: script.is_some_and(|script| is_routing(&script)),
             addresses: ip_parameter(&ip),
         }))
     }
@@ -262,10 +283,39 @@ mod tests {
 
     #[tokio::test]
     async fn scripts_of_xen_tell_what_is_routed() {
-        for script in ["/etc/xen/scripts/vif-route", "vif-nat"] {
+        for script in [
+            "/etc/xen/scripts/vif-route",
+            "vif-nat",
+            "/etc/xen/scripts/vif-route-qubes",
+        ] {
             assert!(vif(&[("script", script)]).await.routed, "{script}");
         }
         assert!(!vif(&[("script", "/etc/xen/vif-router")]).await.routed);
+    }
+
+    #[tokio::test]
+    async fn the_device_model_of_a_guest_is_none() {
+        let store = Memory::default();
+        store.put("/local/domain/8/vm", "/vm/u8");
+        assert!(guest(&store, 8).await.unwrap().0.is_some());
+        store.put("/local/domain/8/target", "7");
+        assert!(guest(&store, 8).await.unwrap().0.is_none());
+    }
+
+    #[tokio::test]
+    async fn xapi_names_a_bridge_by_uuid_or_by_domid() {
+        for owner in ["u7", "7"] {
+            let store = Memory::default();
+            store.put("/local/domain/7/vm", "/vm/u7");
+            store.put(&format!("{BACKENDS}/7/0/mac"), "00:16:3e:00:00:07");
+            let (found, _) = guest(&store, 7).await.unwrap();
+            assert!(!found.unwrap().vifs.remove(0).is_bridged());
+            store.put(&format!("/xapi/{owner}/private/vif/0/bridge"), "xenbr0");
+            let (found, _) = guest(&store, 7).await.unwrap();
+            let vif = found.unwrap().vifs.remove(0);
+            assert_eq!(vif.segment.bridge.as_deref(), Some("xenbr0"));
+            assert!(vif.is_bridged());
+        }
     }
 
     #[test]

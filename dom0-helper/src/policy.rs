@@ -64,7 +64,7 @@ pub fn membership(config: &Config, guest: &Guest) -> Option<Membership> {
         learn: learn.unwrap_or(config.learn),
     };
     // Where Dom0 routes, no frame goes from one uplink to another.
-    let bridged = || guest.vifs.iter().filter(|vif| !vif.routed);
+    let bridged = || guest.vifs.iter().filter(|vif| vif.is_bridged());
     for (at, group) in config.groups.iter().enumerate() {
         let named = |selector: &Selector| selector.matches(&guest.name, &guest.uuid);
         if !group.members.is_empty() && !group.members.iter().any(named) {
@@ -259,6 +259,21 @@ mod tests {
             assert_eq!(pairs(config, guests(false).into()), [(97, 98)]);
             assert_eq!(pairs(config, guests(true).into()), []);
         }
+    }
+
+    #[test]
+    fn nor_is_one_of_which_nobody_says_where_it_is_plugged_in() {
+        let config = "[[group]]\nname = 'all'\nmembers = ['*']";
+        let guests = |backend| {
+            ["a", "b"].map(|name| {
+                let mut guest = guest(name.as_bytes()[0].into(), name, "");
+                guest.vifs[0].segment.backend = backend;
+                guest
+            })
+        };
+        assert_eq!(pairs(config, guests(0).into()), []);
+        // A driver domain's guests are all behind that.
+        assert_eq!(pairs(config, guests(7).into()), [(97, 98)]);
     }
 
     #[test]

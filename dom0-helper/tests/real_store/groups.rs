@@ -167,7 +167,7 @@ with_both_stores! {
             host.create(domid, &format!("g{domid}"), None);
             host.wire.rm(&format!("/libxl/{domid}"));
             host.wire.rm(&format!("/local/domain/0/backend/vif/{domid}/0/bridge"));
-            host.wire.write(&format!("/xapi/{domid}/private/vif/0/bridge"), "xenbr0");
+            host.wire.write(&format!("/xapi/{}/private/vif/0/bridge", uuid(domid)), "xenbr0");
             // Under XAPI the guest can write its frontend; none of that may be believed.
             host.wire.write(&format!("/local/domain/{domid}/device/vif/0/mac"), "00:16:3e:66:66:66");
             host.ready(domid, u64::from(domid) + 0xa0);

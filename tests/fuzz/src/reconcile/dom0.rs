@@ -103,7 +103,7 @@ fn may_look(path: &str) -> bool {
             || path.starts_with("/xapi/");
     };
     let (domid, node) = rest.split_once('/').unwrap_or((rest, ""));
-    domid == "0" || ["", "vm", "name"].contains(&node) || InHome::parse(path).is_some()
+    domid == "0" || ["", "vm", "name", "target"].contains(&node) || InHome::parse(path).is_some()
 }
 
 impl State {

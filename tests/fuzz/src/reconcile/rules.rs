@@ -190,7 +190,11 @@ impl Rules {
     /// Where a domain belongs, if anywhere: in the first group that it fits, else in its bridge's.
     pub fn place<'a>(&'a self, domain: &'a Domain) -> Option<Place<'a>> {
         for (at, group) in self.groups.iter().enumerate() {
-            let bridge = |vif: &Vif| group.bridge.is_none() || vif.segment.1 == group.bridge;
+            // Of a device of Dom0 somebody has to say where it is plugged in.
+            let bridge = |vif: &Vif| match group.bridge {
+                None => vif.segment != (0, None),
+                bridge => vif.segment.1 == bridge,
+            };
             let uplink = domain.devices().find(|(_, vif)| bridge(vif));
             let member = group.members.iter().any(|member| picks(member, domain));
             if let (true, Some((index, uplink))) = (member, uplink) {
