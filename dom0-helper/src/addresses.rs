@@ -40,7 +40,17 @@ pub struct Addresses {
 impl Addresses {
     /// Whether peers may drop what comes from other addresses.
     pub fn strict(&self) -> bool {
-        matches!(self.source, Some(Source::Config | Source::Toolstack)) && !self.prefixes.is_empty()
+        self.are_authoritative() && !self.prefixes.is_empty()
+    }
+
+    /// Whether none is left of those that the guest is to be held to. It takes no part then: without
+    /// any, its peers would let everything through.
+    pub fn are_unusable(&self) -> bool {
+        self.are_authoritative() && self.prefixes.is_empty()
+    }
+
+    fn are_authoritative(&self) -> bool {
+        matches!(self.source, Some(Source::Config | Source::Toolstack))
     }
 }
 
@@ -260,9 +270,11 @@ fn settle(
         })
     };
     let mut prefixes: Vec<Prefix> = Vec::new();
+    let mut moved = false;
     for wanted in candidate.wanted() {
         let (prefix, _) = wanted;
         match all.iter().find(|other| other.contests(wanted, candidate)) {
+            Some(other) if other.guest.uuid == candidate.guest.uuid => moved = true,
             Some(other) => warn(format!(
                 "{prefix} of {name} (domain {domid}) is also {}'s (domain {}); not routed to {name}",
                 other.guest.name, other.guest.domid
@@ -275,10 +287,16 @@ fn settle(
         warn(format!("{name} (domain {domid}) has more than {MAX_ADDRS} addresses; the others are not routed"));
         prefixes.truncate(MAX_ADDRS);
     }
-    Addresses {
+    let addresses = Addresses {
         prefixes,
         source: candidate.source,
+    };
+    if addresses.are_unusable() && !moved {
+        warn(format!(
+            "{name} (domain {domid}) takes no part: none of the addresses that it is to be held to is its own"
+        ));
     }
+    addresses
 }
 
 #[cfg(test)]

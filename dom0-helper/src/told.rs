@@ -34,7 +34,15 @@ pub struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// A guest that takes part.
     fn ready(&self, domid: Domid) -> Option<(&GuestSelf, &Membership)> {
+        if self
+            .addresses
+            .get(&domid)
+            .is_some_and(Addresses::are_unusable)
+        {
+            return None;
+        }
         Some((self.reports.get(&domid)?.ready()?, self.places.get(&domid)?))
     }
 

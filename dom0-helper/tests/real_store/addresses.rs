@@ -70,6 +70,23 @@ with_both_stores! {
         host.until("the conflict's end", |host| addresses(host, 3, 1).unwrap() == "10.1.1.1 strict=0");
     }
 
+    fn two_guests_that_are_to_be_held_to_one_address_take_no_part(host) {
+        for (domid, ip) in [(1, "10.0.0.1"), (2, "10.0.0.1"), (3, "10.0.0.3")] {
+            host.create(domid, &format!("g{domid}"), Some(ip));
+        }
+        host.ready(1, 0xa1);
+        host.ready(3, 0xa3);
+        let helper = host.run();
+        host.until_peers(3, &[1]);
+        host.ready(2, 0xa2);
+        host.until_peers(3, &[]);
+        host.until("they are told nothing", |host| (host.told(1, "self"), host.told(2, "self")) == (None, None));
+        host.until("the warning", |_| helper.log().contains("g1 (domain 1) takes no part"));
+        host.destroy(2);
+        host.until_peers(3, &[1]);
+        assert_eq!(addresses(&mut host, 3, 1).unwrap(), "10.0.0.1 strict=1");
+    }
+
     fn a_claim_cannot_take_what_the_toolstack_gave(host) {
         host.config("learn = true");
         host.create(1, "victim", Some("10.1.1.1"));

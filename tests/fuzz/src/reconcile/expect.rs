@@ -143,6 +143,10 @@ impl State {
                 assert_eq!(told, BTreeMap::new(), "{domid} takes no part");
                 continue;
             };
+            if told.is_empty() {
+                self.is_rightly_left_out(reader, &guests);
+                continue;
+            }
             let uplink_mac = place.uplink.mac().expect("of a device that counts");
             let text = told.get("self").expect("of one that takes part");
             let told_own = HelperSelf::parse(text.as_bytes()).expect("what a guest can read");
@@ -158,7 +162,7 @@ impl State {
             let peers: Vec<_> = guests
                 .iter()
                 .filter(|peer| {
-                    peer.part().is_some() && self.rules.permits(reader.domain, peer.domain)
+                    self.takes_part(peer) && self.rules.permits(reader.domain, peer.domain)
                 })
                 .collect();
             assert_eq!(told.len(), 1 + peers.len(), "{domid} is told {told:?}");
@@ -178,6 +182,30 @@ impl State {
                     "{domid} is told twice of {prefix}"
                 );
             }
+        }
+    }
+
+    /// Whether a guest that could take part does.
+    fn takes_part(&self, guest: &Guest<'_>) -> bool {
+        guest.part().is_some() && !self.told(guest.domain.domid).is_empty()
+    }
+
+    /// Asserts of a guest that could take part and does not that Dom0 knows addresses of it, and that
+    /// others may have each of those that can be a guest's.
+    fn is_rightly_left_out(&self, guest: &Guest<'_>, guests: &[Guest<'_>]) {
+        let about = guest.domain.domid;
+        let (sources, claimed) = guest.sources(self);
+        assert!(!claimed && !sources.is_empty(), "{about} is left out");
+        let usable = sources.into_iter().filter(|address| !is_unusable(*address));
+        for prefix in usable
+            .map(Prefix::from)
+            .chain(self.rules.networks(guest.domain))
+        {
+            let mut others = guests.iter().filter(|other| other.domain.domid != about);
+            assert!(
+                others.any(|other| other.may_have(self, prefix.addr())),
+                "{about} is left out, and has {prefix}"
+            );
         }
     }
 
@@ -224,7 +252,7 @@ impl State {
         let about = peer.domain.domid;
         let ((sources, claimed), networks) = (peer.sources(self), self.rules.networks(peer.domain));
         let others = || guests.iter().filter(|other| other.domain.domid != about);
-        let strict = !claimed && !sources.is_empty() && !entry.prefixes.is_empty();
+        let strict = !claimed && !sources.is_empty();
         assert_eq!(entry.strict, strict, "{about}");
         for prefix in entry
             .prefixes
