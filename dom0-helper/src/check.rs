@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::addresses::Addresses;
 use crate::cli::Output;
 use crate::config::{Config, DefaultPolicy};
 use crate::dom0;
@@ -168,17 +169,21 @@ fn host(model: &Model, findings: &mut Findings) {
         .iter()
         .filter_map(|group| group.bridge.as_deref())
         .collect();
-    let used: BTreeSet<_> = model
-        .guests
-        .values()
-        .flat_map(|guest| &guest.vifs)
-        .filter(|vif| vif.segment.backend == 0)
-        .filter_map(|vif| vif.segment.bridge.as_deref())
-        .collect();
+    let vifs = || model.guests.values().flat_map(|guest| &guest.vifs);
+    let of = |is_ours: bool| -> BTreeSet<_> {
+        vifs()
+            .filter(|vif| (vif.segment.backend == 0) == is_ours)
+            .filter_map(|vif| vif.segment.bridge.as_deref())
+            .collect()
+    };
+    let (used, elsewhere) = (of(true), of(false));
     for bridge in named.union(&used) {
-        if dom0::has_device(bridge) {
+        if dom0::has_bridge(bridge) {
             findings.add("bridge", Good, *bridge, None);
-        } else if named.contains(bridge) {
+        } else if elsewhere.contains(bridge) {
+            let found = format!("{bridge}, of a driver domain");
+            findings.add("bridge", Good, found, None);
+        } else if named.contains(bridge) && !used.contains(bridge) {
             let found = format!("{bridge}, named in the configuration, does not exist");
             findings.add(
                 "bridge",
@@ -202,10 +207,9 @@ fn host(model: &Model, findings: &mut Findings) {
     let describe = |guest: &Guest| format!("{} (domain {})", guest.name, guest.domid);
     for (domid, guest) in &model.guests {
         let driver = status::driver(model.reports.get(domid));
-        let known = plan
-            .addresses
-            .get(domid)
-            .is_some_and(|addresses| !addresses.prefixes.is_empty());
+        let addresses = plan.addresses.get(domid);
+        let known = addresses.is_some_and(|addresses| !addresses.prefixes.is_empty());
+        let unusable = addresses.is_some_and(Addresses::are_unusable);
         let (verdict, state, advice) = match (model.places.get(domid), driver) {
             (None, _) if guest.vifs.is_empty() => {
                 (Warning, "has no network device", "give it a vif")
@@ -220,6 +224,11 @@ fn host(model: &Model, findings: &mut Findings) {
                 Warning,
                 "has a driver that speaks garbage",
                 "update xlnet.ko in it",
+            ),
+            (Some(_), "ready") if unusable => (
+                Warning,
+                "takes no part, as none of its addresses can be used",
+                "see what is said of them below",
             ),
             (Some(_), "ready") if !known => (
                 Warning,

@@ -33,8 +33,13 @@ pub async fn require(store: &impl Store) -> Result<(), Error> {
     }
 }
 
-/// Whether Dom0 has a network device of this name, which it does for a Linux bridge and for that of
-/// Open vSwitch.
-pub fn has_device(name: &str) -> bool {
-    !name.contains('/') && Path::new("/sys/class/net").join(name).exists()
+/// Whether Dom0 has a network device for this bridge, which it does for a Linux bridge and for that of
+/// Open vSwitch, behind whose name VLANs may stand (`ovsbr0.10`).
+pub fn has_bridge(name: &str) -> bool {
+    let switch = name.split(['.', ':']).next().unwrap_or_default();
+    let has = |device: &str| {
+        let is_name = !device.is_empty() && !device.contains('/');
+        is_name && Path::new("/sys/class/net").join(device).exists()
+    };
+    has(name) || has(switch)
 }
