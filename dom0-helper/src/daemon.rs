@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{signal, SignalKind};
+use tokio::signal::unix::{signal, Signal, SignalKind};
 use tokio::time::{interval_at, sleep, sleep_until, Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
@@ -64,12 +64,18 @@ pub struct Daemon<S> {
     dom0: fn() -> BTreeSet<IpAddr>,
 }
 
-/// Serves until SIGTERM or SIGINT. What guests were told stays, so that their channels go on.
+/// Serves until SIGTERM or SIGINT. What guests were told stays, so that their channels go on. SIGHUP
+/// has `load` read the configuration again.
 ///
 /// # Errors
-/// [`Error::Locked`] if another one runs, [`Error::NotDom0`], and [`Error::Store`] once the store
-/// is gone.
-pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<(), Error> {
+/// Those of `load` the first time, [`Error::Locked`] if another one runs, [`Error::NotDom0`], and
+/// [`Error::Store`] once the store is gone.
+pub async fn run(
+    store: impl Store,
+    load: impl Fn() -> Result<Config, Error>,
+    lock_file: &Path,
+) -> Result<(), Error> {
+    let config = load()?;
     let _lock = Lock::take(lock_file)?;
     let counts = counts::path(lock_file);
     counts::forget(&counts);
@@ -82,13 +88,14 @@ pub async fn run(store: impl Store, config: Config, lock_file: &Path) -> Result<
     };
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
+    let mut hangup = on(SignalKind::hangup())?;
 
     let mut daemon = Daemon::new(store, config, crate::dom0::addresses);
     let work = async {
         let _watches = daemon.start().await?;
         notify::ready();
         info!(guests = daemon.model.guests.len(), "serving");
-        daemon.serve(&counts).await
+        daemon.serve(&counts, &mut hangup, load).await
     };
     tokio::select! {
         ended = work => ended?,
@@ -142,8 +149,14 @@ impl<S: Store> Daemon<S> {
         Ok(watches)
     }
 
-    /// Serves until the store fails. `counts` is the file for what is counted.
-    async fn serve(&mut self, counts: &Path) -> Result<(), StoreError> {
+    /// Serves until the store fails. `counts` is the file for what is counted; at each hangup the
+    /// configuration is loaded again.
+    async fn serve(
+        &mut self,
+        counts: &Path,
+        hangup: &mut Signal,
+        load: impl Fn() -> Result<Config, Error>,
+    ) -> Result<(), StoreError> {
         let every = |period| {
             let mut timer = interval_at(Instant::now() + period, period);
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -162,6 +175,7 @@ impl<S: Store> Daemon<S> {
                     self.save_counts(counts);
                 }
                 _ = look_again.tick() => self.look_again().await?,
+                Some(()) = hangup.recv() => self.reload(load()).await?,
             }
             self.act().await?;
         }
@@ -184,6 +198,27 @@ impl<S: Store> Daemon<S> {
                     warn!(%error, "cannot write {}: status and peers show earlier counts", path.display());
                 }
                 self.unsaved = true;
+            }
+        }
+    }
+
+    /// Takes up another configuration. One that is wrong changes nothing.
+    ///
+    /// # Errors
+    /// Those of the store that are fatal.
+    pub async fn reload(&mut self, config: Result<Config, Error>) -> Result<(), StoreError> {
+        match config {
+            Ok(config) => {
+                info!("the configuration was read again");
+                self.model.adopt(config);
+                // Who may not talk any more is parted at once. What new peers say to each other is yet to
+                // be read.
+                self.settle(&Causes::default()).await?;
+                self.look_again().await
+            }
+            Err(error) => {
+                warn!("{error}; the one before still holds");
+                Ok(())
             }
         }
     }

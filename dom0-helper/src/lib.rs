@@ -87,7 +87,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let holder = || Lock::holder(&cli.global.lock_file);
     let running = || Running::find(&cli.global.lock_file);
     match cli.command {
-        Command::Run => daemon::run(Xs::connect().await?, config()?, &cli.global.lock_file).await?,
+        Command::Run => daemon::run(Xs::connect().await?, config, &cli.global.lock_file).await?,
         Command::Peers(output) => {
             let model = Model::scan(config()?, &Xs::connect().await?).await?;
             peers::show(&model, &running(), &output)?;

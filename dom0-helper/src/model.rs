@@ -122,6 +122,12 @@ impl Model {
         Ok(garbage)
     }
 
+    /// Takes up other rules. What guests say to peers that are new by them is not known yet.
+    pub fn adopt(&mut self, config: Config) {
+        self.config = config;
+        self.place();
+    }
+
     /// Follows the guests with all that depends on them alone.
     fn place(&mut self) -> Widened {
         self.places = policy::places(&self.config, &self.guests);

@@ -80,6 +80,30 @@ async fn so_does_who_contests_what_others_claim() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_configuration_is_taken_up_and_a_wrong_one_is_not() {
+    let mut daemon = Daemon::new(host(&[]), Config::default(), BTreeSet::new);
+    daemon.start().await.unwrap();
+    let before = told(&daemon, 2, 1).await.unwrap();
+    assert!(before.contains(" want=1 offer=2 "), "{before}");
+
+    let denied: Config = "deny = [['g1', 'g2']]".parse().unwrap();
+    daemon.reload(Ok(denied)).await.unwrap();
+    assert_eq!(told(&daemon, 2, 1).await, None);
+    assert!(told(&daemon, 2, 4).await.is_some());
+    let wrong = Error::ConfigWrong {
+        path: "x".into(),
+        reason: "y".into(),
+    };
+    daemon.reload(Err(wrong)).await.unwrap();
+    daemon.act().await.unwrap();
+    assert_eq!(told(&daemon, 2, 1).await, None);
+
+    daemon.reload(Ok(Config::default())).await.unwrap();
+    daemon.act().await.unwrap();
+    assert_eq!(told(&daemon, 2, 1).await, Some(before));
+}
+
+#[tokio::test(start_paused = true)]
 async fn among_many_who_says_something_else_all_the_time_waits() {
     let mut daemon = Daemon::new(guests(64, &[]), "".parse().unwrap(), BTreeSet::new);
     daemon.start().await.unwrap();

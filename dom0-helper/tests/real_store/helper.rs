@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Outcome {
@@ -116,11 +119,20 @@ impl Helper {
         self.child.wait().unwrap();
     }
 
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap());
+        kill(pid, signal).unwrap();
+    }
+
     /// `systemctl stop`; its exit code.
     pub fn terminate(mut self) -> Option<i32> {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.signal(Signal::SIGTERM);
         self.child.wait().unwrap().code()
+    }
+
+    /// `systemctl reload`.
+    pub fn reload(&self) {
+        self.signal(Signal::SIGHUP);
     }
 
     /// Waits for it to end by itself; its exit code. The limit only ends a test that would hang.

@@ -107,6 +107,25 @@ with_both_stores! {
         assert_eq!(host.everything_told(), told);
     }
 
+    fn a_helper_that_is_told_to_reload_does(host) {
+        for domid in 1..=3 {
+            host.create(domid, &format!("g{domid}"), None);
+            host.ready(domid, u64::from(domid) + 0xa0);
+        }
+        let helper = host.run();
+        host.until_peers(1, &[2, 3]);
+        host.config("deny = [['g1', 'g2']]");
+        helper.reload();
+        host.until_peers(1, &[3]);
+        // A wrong one changes nothing.
+        host.config("deny = [['g1', 'g3']]\nnonsense = 1");
+        helper.reload();
+        host.until("it says so", |_| helper.log().contains("unknown field `nonsense`"));
+        host.config("");
+        helper.reload();
+        host.until_peers(1, &[2, 3]);
+    }
+
     fn a_second_helper_says_so_and_stops(host) {
         host.create(1, "g1", None);
         let mut helper = host.run();
