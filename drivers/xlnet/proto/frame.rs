@@ -142,10 +142,12 @@ fn ipv6_source(packet: &[u8]) -> Option<Ip> {
 }
 
 fn arp_sender(packet: &[u8]) -> Option<Ip> {
-    // RFC 826: Ethernet and IPv4, with their address lengths.
+    // RFC 826: Ethernet and IPv4, with their address lengths. An Ethernet device takes the hardware type
+    // of IEEE 802 for its own, too (`arp_process()` in net/ipv4/arp.c).
     const ETHERNET_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
+    const IEEE802_IPV4: [u8; 6] = [0, 6, 8, 0, 6, 4];
     let packet: &[u8; 28] = packet.first_chunk()?;
-    if !packet.starts_with(&ETHERNET_IPV4) {
+    if !packet.starts_with(&ETHERNET_IPV4) && !packet.starts_with(&IEEE802_IPV4) {
         return None;
     }
     let sender = Ip::from([packet[14], packet[15], packet[16], packet[17]]);
@@ -240,6 +242,20 @@ mod tests {
         let echo = source_ip(&frame(&[], ethertype::IPV6, &ipv6(PROTO_ICMPV6, 128)));
         assert_eq!(echo, "2001::9".parse().ok());
         assert_eq!(source_ip(&frame(&[], ethertype::ARP, &arp([0; 4]))), None);
+    }
+
+    #[test]
+    fn arp_has_a_sender_under_each_type_that_ethernet_takes() {
+        let sender = |hardware| {
+            let mut packet = arp([10, 0, 0, 9]);
+            packet[1] = hardware;
+            source_ip(&frame(&[], ethertype::ARP, &packet))
+        };
+        assert_eq!(
+            [1, 6].map(sender),
+            [[10, 0, 0, 9]; 2].map(|ip| Some(Ip::from(ip)))
+        );
+        assert_eq!(sender(15), None);
     }
 
     #[test]
