@@ -133,13 +133,16 @@ impl Channel {
         // Who let the peer take its time waits for it now.
         let kick = asked || (stopped && tx.unhurried);
         drop(tx);
+        // Before the event, which takes a while.
+        if pushed {
+            skb.tx_timestamp();
+        }
         if kick {
             self.kick_counted();
         }
         if !pushed {
             return Sent::Refused(skb);
         }
-        skb.tx_timestamp();
         skb.consume();
         Sent::Queued
     }
