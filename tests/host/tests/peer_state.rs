@@ -260,11 +260,23 @@ fn a_fault_ends_in_quarantine_until_the_entry_goes() {
 }
 
 #[test]
+fn where_there_can_be_no_channel_none_is_made() {
+    for_every_state_and_event(|mut caller, event| {
+        if !caller.state.is_spent() || event == Event::Withdrawn {
+            return;
+        }
+        caller.feed(event);
+        assert!(caller.state.is_spent(), "{:?} by {event:?}", caller.state);
+    });
+}
+
+#[test]
 fn numbers_are_used_up_without_overflow() {
     let mut listener = Caller::new(Role::Listener);
     listener.feed(Event::PeerWants(u32::MAX));
     listener.feed(Event::Built);
     listener.feed(Event::Timeout);
+    assert!(listener.state.is_spent());
     let actions = listener.feed(Event::Traffic);
     assert!(actions.is_empty(), "there is no number left: {actions:?}");
 }

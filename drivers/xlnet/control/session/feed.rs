@@ -23,6 +23,7 @@ use crate::{
             State, //
         },
     },
+    tx, //
 };
 use kernel::prelude::*;
 
@@ -137,7 +138,15 @@ impl Session {
     }
 
     pub(super) fn feed_traffic(&mut self, cx: &mut Context<'_>) {
-        if self.may_retry() && matches!(self.state, State::Idle { .. }) && self.peer.take_wanted() {
+        if !self.may_retry() || !matches!(self.state, State::Idle { .. }) {
+            return;
+        }
+        if !self.peer.take_wanted() {
+            return;
+        }
+        if self.state.is_spent() {
+            tx::discard_hold(cx.dev, &self.peer, false);
+        } else {
             self.feed(cx, Event::Traffic);
         }
     }
@@ -149,7 +158,10 @@ impl Session {
         }
         if self.retry.take().is_some() {
             self.shunned = false;
-            with_bh_disabled(|| self.peer.hold.lock().set_open(true));
+            // Where there can be no channel, a frame would wait for ever, and its socket for that.
+            if !self.state.is_spent() {
+                with_bh_disabled(|| self.peer.hold.lock().set_open(true));
+            }
         }
         true
     }

@@ -97,6 +97,12 @@ impl State {
         matches!(self, State::Up { .. })
     }
 
+    /// Returns whether no channel can follow while the two epochs stand: the peer broke the protocol,
+    /// or has used up the numbers.
+    pub const fn is_spent(self) -> bool {
+        matches!(self, State::Fault { .. } | State::Idle { last: u32::MAX })
+    }
+
     /// Returns whether a [`super::Event::Timeout`] moves the state on, so that a timer is needed.
     pub const fn is_waiting(self) -> bool {
         matches!(
