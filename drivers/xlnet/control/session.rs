@@ -265,10 +265,13 @@ impl Session {
             for action in actions.iter() {
                 next = self.perform(cx, action).or(next);
             }
-            // It has not answered an offer and asks for another.
+            // It has not answered an offer and asks for another, or closes what it has never opened.
             if matches!(
                 (before, after),
-                (State::Offered { .. }, State::Building { .. })
+                (
+                    State::Offered { .. },
+                    State::Building { .. } | State::Draining { .. }
+                )
             ) {
                 self.failed();
             }
@@ -287,7 +290,12 @@ impl Session {
     /// Starts the clock of the state that was entered.
     fn entered(&mut self, cx: &mut Context<'_>, before: State) {
         self.deadline = match self.state {
-            State::Draining { .. } => self.deadline.or(Some(Deadline::after(DRAIN_MS))),
+            State::Draining { .. } => {
+                let limit = Deadline::after(DRAIN_MS);
+                // That of the set-up ends later, and that of a peer which begins anew at once.
+                let earlier = self.deadline.filter(|other| other.left() < limit.left());
+                Some(earlier.unwrap_or(limit))
+            }
             state if state.is_waiting() => Some(Deadline::after(SETUP_MS)),
             _ => None,
         };
