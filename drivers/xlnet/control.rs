@@ -66,6 +66,9 @@ use kernel::{
 use session::Session;
 use stale::Stale;
 
+/// How long after a failure the control task tries again, in milliseconds.
+const AGAIN_MS: u32 = 1_000;
+
 /// How often [`Control::leave`] looks whether the channels are closed, in milliseconds.
 const LEAVE_STEP: i64 = 20;
 
@@ -319,6 +322,11 @@ impl Control {
                 self.device.device().uevent(c"XLNET_EVENT=channel");
             }
         }
+        // What waits already is not moved to an earlier time.
+        let next = match exchanged {
+            Ok(()) => next,
+            Err(_) => Some(next.unwrap_or(AGAIN_MS).min(AGAIN_MS)),
+        };
         if let Some(ms) = next {
             self.shared.control.trigger_in(ms);
         }
@@ -334,7 +342,7 @@ impl Task for Control {
     fn run(&self) {
         if let Err(error) = self.reconcile() {
             pr_debug!("control task: {:?}, again in a second\n", error);
-            self.shared.control.trigger_in(1000);
+            self.shared.control.trigger_in(AGAIN_MS);
         }
     }
 }
