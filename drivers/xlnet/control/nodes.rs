@@ -46,19 +46,18 @@ fn read<T, E: fmt::Display>(
     parse: impl FnOnce(&[u8]) -> core::result::Result<T, E>,
 ) -> Result<Option<T>> {
     let mut buf = KVec::from_elem(0u8, MAX_VALUE_LEN, GFP_KERNEL)?;
-    let value = match store::read(path(node)?.as_cstr(), &mut buf) {
-        Ok(value) => value,
+    let why = match store::read(path(node)?.as_cstr(), &mut buf) {
+        Ok(value) => match parse(value) {
+            Ok(parsed) => return Ok(Some(parsed)),
+            Err(error) => StrBuf::<96>::format(format_args!("{node}: {error}"))?,
+        },
         Err(error) if error == ENOENT => return Ok(None),
+        // No less invalid than what does not parse: to try again would keep all others waiting for it.
+        Err(error) if error == E2BIG => StrBuf::format(format_args!("{node}: too long"))?,
         Err(error) => return Err(error),
     };
-    match parse(value) {
-        Ok(parsed) => Ok(Some(parsed)),
-        Err(error) => {
-            let why = StrBuf::<96>::format(format_args!("{node}: {error}"))?;
-            pr_warn!("xenstore: {}\n", why.as_cstr());
-            Ok(None)
-        }
-    }
+    pr_warn!("xenstore: {}\n", why.as_cstr());
+    Ok(None)
 }
 
 fn domid(name: &[u8]) -> Option<DomId> {
