@@ -2,7 +2,10 @@
 //! Anything happens to anybody, again and again: whoever it has not happened to has its peers, its routes and its
 //! connections.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{ensure, Context, Result};
 use xlnet_lab::guest::Guest;
@@ -45,6 +48,8 @@ struct Run {
     traffic: Traffic,
     /// Domains that are no more, of which nothing may be left once everybody can let go of them.
     gone: Vec<u32>,
+    /// How often each guest has gone on as another domain since it was made.
+    moves: BTreeMap<u8, u64>,
 }
 
 /// Counts what is held, once everything has happened that happens in every guest.
@@ -60,12 +65,13 @@ fn begin(bed: &mut Bed, seed: u64) -> Result<(Run, Holdings)> {
         world,
         traffic: Traffic::default(),
         gone: Vec::new(),
+        moves: BTreeMap::new(),
     };
     Ok((run, before))
 }
 
 impl Run {
-    fn go_on(mut self, bed: &mut Bed, minutes: u32, before: Holdings) -> Result<()> {
+    fn go_on(mut self, bed: &mut Bed, minutes: u32, mut before: Holdings) -> Result<()> {
         self.all_holds(bed).context("before anything happens")?;
         let begun = Instant::now();
         let length = Duration::from_secs(60 * u64::from(minutes));
@@ -93,6 +99,9 @@ impl Run {
             unpinned(guest)?;
         }
         rest(bed).context("at rest")?;
+        for (number, moves) in self.moves {
+            before = before.after_moves(&bed.g(number)?, moves);
+        }
         before.await_return(bed)
     }
 
@@ -101,7 +110,15 @@ impl Run {
             if let Act::Destroy(number) = act {
                 self.traffic.strike(number);
             }
-            self.gone.extend(deed::perform(bed, act)?);
+            let ended = deed::perform(bed, act)?;
+            match act {
+                Act::Create(number) => _ = self.moves.remove(&number),
+                Act::Relocate(number) if ended.is_some() => {
+                    *self.moves.entry(number).or_default() += 1;
+                }
+                _ => {}
+            }
+            self.gone.extend(ended);
         }
         Ok(())
     }
