@@ -79,6 +79,7 @@ mod tests {
         for (at, value) in [
             (14, 0x55),
             (14, 0x46),
+            (14, 0x44),
             (20, 0x20),
             (21, 1),
             (23, 17),
@@ -94,6 +95,16 @@ mod tests {
             frame[at] = value;
             assert!(!is_bare_ack(&frame), "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_header_shorter_than_one_is_none() {
+        // An IP header of no length, whose own bytes would be those of TCP, and so an acknowledgement.
+        let mut frame = ipv4(ACK, 0);
+        frame[14] = 0x40;
+        frame[16..18].copy_from_slice(&16_u16.to_be_bytes());
+        frame[26..28].copy_from_slice(&[0x40, ACK]);
+        assert!(!is_bare_ack(&frame));
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(super) fn segment(frame: &[u8]) -> Option<(&[u8], u16)> {
             let whole = u16::from_be_bytes([header[2], header[3]]);
             // The bit that says that fragments follow, and the offset.
             let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
-            if header[0] >> 4 != 4 || header[9] != PROTO_TCP || fragment != 0 {
+            let whole_header = usize::from(header_len) >= header.len();
+            if header[0] >> 4 != 4 || !whole_header || header[9] != PROTO_TCP || fragment != 0 {
                 return None;
             }
             let len = whole.checked_sub(header_len.into())?;
