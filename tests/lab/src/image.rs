@@ -67,6 +67,7 @@ const GUEST_MODULES: &[&str] = &[
     "inet_diag",
     "af_packet_diag",
     "netconsole",
+    "vhci-hcd",
 ];
 
 /// What of the guests' root does not go into their memory.

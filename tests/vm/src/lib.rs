@@ -31,6 +31,7 @@ mod meter;
 mod moderation;
 mod pair;
 mod policy;
+mod refusal;
 mod relocation;
 mod segment;
 mod stream;
@@ -92,6 +93,7 @@ pub fn scenarios() -> Vec<Scenario> {
         death::SCENARIOS,
         exhaustion::SCENARIOS,
         relocation::SCENARIOS,
+        refusal::SCENARIOS,
         handshake::SCENARIOS,
         journey::SCENARIOS,
         traffic::SCENARIOS,

@@ -295,7 +295,10 @@ fn on_one_host(bed: &mut Bed) -> Result<()> {
 }
 
 /// Has the first guest go away and come back by `travel`, which is given the others too, with connections to and from it.
-fn across(bed: &mut Bed, travel: impl FnOnce(&Bed, &Guest, &[Guest]) -> Result<()>) -> Result<()> {
+pub(crate) fn across(
+    bed: &mut Bed,
+    travel: impl FnOnce(&Bed, &Guest, &[Guest]) -> Result<()>,
+) -> Result<()> {
     all_joined(bed)?;
     let guest = bed.g(1)?;
     let others = (2..=bed.spec.guests)
@@ -341,7 +344,7 @@ fn across(bed: &mut Bed, travel: impl FnOnce(&Bed, &Guest, &[Guest]) -> Result<(
 }
 
 /// The epoch under which the guest's driver is known.
-fn epoch(bed: &Bed, guest: &Guest) -> Result<String> {
+pub(crate) fn epoch(bed: &Bed, guest: &Guest) -> Result<String> {
     let text = helper::said_by(bed, guest)?;
     let epoch = text
         .split_whitespace()
