@@ -85,6 +85,8 @@ fn to_peer(
     let sent = if ours {
         by_channel(peer, skb, queue, more)
     } else {
+        // A frame before it may have left it to this one to tell the peer.
+        kick(peer);
         Sent::Refused(skb)
     };
     let skb = match sent {
@@ -122,6 +124,14 @@ fn by_channel(peer: &Peer, skb: SkBuff, queue: u16, more: bool) -> Sent {
     match peer.channel.load(&guard) {
         Some(channel) => channel.send(skb, queue, more),
         None => Sent::Refused(skb),
+    }
+}
+
+/// Tells the peer of the frames in its channel, if it has not been and wants to know.
+fn kick(peer: &Peer) {
+    let guard = rcu::read_lock();
+    if let Some(channel) = peer.channel.load(&guard) {
+        channel.kick_if_asked();
     }
 }
 

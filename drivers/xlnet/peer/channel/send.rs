@@ -147,6 +147,15 @@ impl Channel {
         Sent::Queued
     }
 
+    /// Kicks for what was put in with the promise of another frame, as that goes another way. Bottom halves
+    /// disabled.
+    pub(crate) fn kick_if_asked(&self) {
+        let asked = self.tx.lock().producer.should_kick();
+        if asked {
+            self.kick_counted();
+        }
+    }
+
     /// Copies a frame into the FIFO; false if it does not go in.
     fn push(&self, tx: &mut Tx, skb: &SkBuff) -> bool {
         let Ok(virtio) = skb.virtio_header() else {

@@ -180,6 +180,22 @@ impl Bed {
         }
     }
 
+    /// Sends IP frames, each but the last with the promise of the next.
+    pub(crate) fn send_at_once(&self, serials: &[u8]) {
+        for (index, serial) in serials.iter().enumerate() {
+            let skb = SkBuff::frame(&PEER, Kind::Ip as u16, *serial, LEN);
+            let more = index + 1 < serials.len();
+            tx::transmit(&self.shared, &self.dev, skb, self.peer.queue(), more);
+        }
+    }
+
+    /// Waits until the peer has taken what was sent.
+    pub(crate) fn await_taken(&self) {
+        while !with_bh_disabled(|| self.channel.tx_empty()) {
+            thread::yield_now();
+        }
+    }
+
     /// Has a thread send them.
     pub(crate) fn start_stack(
         &self,

@@ -43,6 +43,7 @@ use guest::Then;
 use loom::thread;
 use prelude::GFP_KERNEL;
 use proto::layout::Role;
+use shared::FOREIGN;
 use sync::Arc;
 use xen::evtchn::{self, BoundChannel, Handler, Line};
 
@@ -265,6 +266,21 @@ fn what_the_peer_does_not_get_goes_by_the_uplink() {
         stack.join().expect("the stack ends");
         let seen = peer.join().expect("the peer ends");
         bed.judge(&[1, 2], &seen.arrived, true);
+    });
+}
+
+#[test]
+fn a_frame_is_told_of_whose_successor_goes_another_way() {
+    check(2, || {
+        let (bed, link) = Bed::opened(Role::Listener);
+        let peer = guest::start(&bed, Role::Connector, &[], Then::Take);
+        bed.send_at_once(&[1, FOREIGN]);
+        bed.await_taken();
+        bed.begin_drain();
+        bed.end_drain(link);
+        let seen = peer.join().expect("the peer ends");
+        assert_eq!(seen.arrived, [1]);
+        bed.judge(&[1, FOREIGN], &seen.arrived, false);
     });
 }
 

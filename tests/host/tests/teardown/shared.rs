@@ -4,11 +4,14 @@
 
 use crate::net::device::Device;
 use crate::net::rcu::RcuArc;
-use crate::net::skb::SkBuff;
+use crate::net::skb::{serial_of, SkBuff};
 use crate::net::work::Work;
 use crate::peer::{Peer, Table};
 use crate::stats::Counter;
 use crate::sync::atomic::Atomic;
+
+/// Frames with this number, or more, are forwarded for others, in whose name the guest may not send.
+pub(crate) const FOREIGN: u8 = 200;
 
 pub(crate) struct Shared {
     pub(crate) control: Work,
@@ -33,8 +36,8 @@ impl Shared {
         }
     }
 
-    pub(crate) fn may_send(&self, _head: &[u8]) -> bool {
-        true
+    pub(crate) fn may_send(&self, head: &[u8]) -> bool {
+        serial_of(head) < FOREIGN
     }
 
     pub(crate) fn by_uplink(&self, dev: &Device, _peer: &Peer, skb: SkBuff) -> Result<(), SkBuff> {

@@ -11,6 +11,11 @@ use crate::proto::mem::Chunk;
 /// Where the number of a frame lies: behind its Ethernet header.
 const SERIAL: usize = 14;
 
+/// The number of the frame whose bytes these are.
+pub(crate) fn serial_of(bytes: &[u8]) -> u8 {
+    bytes[SERIAL]
+}
+
 pub(crate) struct SkBuff(Vec<u8>);
 
 impl SkBuff {
@@ -29,7 +34,7 @@ impl SkBuff {
 
     /// The number of the frame, all of whose bytes must be there.
     pub(crate) fn serial(&self) -> u8 {
-        let serial = self.0[SERIAL];
+        let serial = serial_of(&self.0);
         let torn = self.0[SERIAL..].iter().any(|byte| *byte != serial);
         assert!(!torn, "a torn frame");
         serial
