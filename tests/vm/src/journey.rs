@@ -24,8 +24,13 @@ use crate::{
 
 const PAIR: Spec = Spec::pvh(2).paired();
 
+/// Where a second of a guest's time is a thousand million instructions, so that it is not the emulator's speed that says how
+/// soon a guest is back. PVH guests fault there.
+const COUNTED: Spec = Spec::pv(2).paired().counted();
+
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("journey::pvh-there-and-back", PAIR, there_and_back).long(),
+    Scenario::new("journey::pv-by-the-instruction", COUNTED, there_and_back).long(),
     Scenario::new("journey::pvh-late-xlnetd", PAIR, late_helper).long(),
     Scenario::new("journey::pvh-twenty-round-trips", PAIR, twenty_round_trips).long(),
 ];
