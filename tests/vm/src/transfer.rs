@@ -113,7 +113,7 @@ impl Receiver {
         };
         // Where a datagram is lost, socat waits in vain, and the sum of what arrived tells.
         let running = at.spawn(&format!(
-            "timeout 200 socat -u -b 262144 {listen} - | sha256sum"
+            "timeout 600 socat -u -b 262144 {listen} - | sha256sum"
         ))?;
         at.sh(&format!(
             "for i in $(seq 100); do ss -Hn {sockets} sport = :{port} | grep -q . && exit 0; sleep 0.1; done; exit 1"
