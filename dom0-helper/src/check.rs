@@ -169,10 +169,9 @@ fn host(model: &Model, findings: &mut Findings) {
         .iter()
         .filter_map(|group| group.bridge.as_deref())
         .collect();
-    let vifs = || model.guests.values().flat_map(|guest| &guest.vifs);
     let of = |is_ours: bool| -> BTreeSet<_> {
-        vifs()
-            .filter(|vif| (vif.segment.backend == 0) == is_ours)
+        let vifs = model.guests.values().flat_map(|guest| &guest.vifs);
+        vifs.filter(|vif| (vif.segment.backend == 0) == is_ours)
             .filter_map(|vif| vif.segment.bridge.as_deref())
             .collect()
     };

@@ -47,7 +47,7 @@ fn plug(guest: &Guest) -> Result<Background> {
 /// The guest's kernel is told to suspend itself, does not, and goes on.
 fn by_another_device(bed: &mut Bed) -> Result<()> {
     across(bed, |bed, guest, others| {
-        let device = plug(guest)?;
+        let _device = plug(guest)?;
         all_joined(bed)?;
         for other in others {
             join(guest, other)?;
@@ -64,8 +64,6 @@ fn by_another_device(bed: &mut Bed) -> Result<()> {
             epoch(bed, guest)? != before,
             "the driver has not been made ready before the other device"
         );
-        guest.sh(UNPLUG)?;
-        drop(device);
-        Ok(())
+        guest.sh(UNPLUG).map(drop)
     })
 }
